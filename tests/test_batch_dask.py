@@ -49,7 +49,7 @@ def check_killed_cluster(number, tmp_path):
             _, error = process.communicate(timeout=120)
         assert process.returncode == 1
         last = error.splitlines()[-1]
-        assert last.startswith(f"chandra-bin batch: error: the scheduler {dask.address} is gone: ")
+        assert last.startswith(f"chandra-bin batch: error: the connection to the scheduler {dask.address} is lost: ")
         assert "Traceback" not in error
         found = table(results)
         assert len(found) == number
@@ -86,12 +86,12 @@ def test_a_hundred_clusters_with_killed_workers_and_scheduler(tmp_path):
     check_killed_cluster(100, tmp_path)
 
 
-def test_no_scheduler_and_no_dask_are_said(tmp_path, capsys, monkeypatch):
+def test_a_missing_scheduler_and_missing_dask_are_reported(tmp_path, capsys, monkeypatch):
     write_images(tmp_path / "images", 1)
     monkeypatch.setattr("chandra_bin.batch.dask._CONNECT_SECONDS", 1)
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     line, = capsys.readouterr().err.splitlines()
-    assert "tcp://127.0.0.1:1: no scheduler can be reached there" in line
+    assert "tcp://127.0.0.1:1: the scheduler cannot be reached" in line
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2
     assert "--scheduler needs Dask: pip install 'chandra-bin[distributed]'" in capsys.readouterr().err

@@ -95,11 +95,11 @@ def test_a_pattern_of_images():
     assert [row.name for row in read_manifest("x/*.fits*")] == ["a", "b"]
     assert [row.name for row in read_manifest("x/c.img", "x/*.fits")] == ["c", "b"]
     assert read_manifest("x/*.fits[bin sky=2]")[0].image == os.path.abspath("x/b.fits") + "[bin sky=::2]"
-    with pytest.raises(InputError, match="no file has such a name"):
+    with pytest.raises(InputError, match="no matching file"):
         read_manifest("y/*.fits")
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders():
+def test_images_with_the_same_name_get_the_names_of_their_folders():
     for name in ("A1/obs/img.fits", "A2/obs/img.fits", "A2/img.fits"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
@@ -112,8 +112,8 @@ def test_names_become_folders_and_rows_say_so():
     assert [row.folder for row in found] == ["Abell_1835", "etc", "odz_e", "cluster-4", "A1", "A1-2", "a1-3",
                                              "results.ecsv-2", "hidden", "a_b"]
     assert [bool(row.note) for row in found] == [True] * 4 + [False] + [True] * 5
-    assert found[5].note == "the name 'A1' is used twice: the folder is A1-2"
-    assert found[0].note == "the name 'Abell 1835' cannot be the name of a folder: it is Abell_1835"
+    assert found[5].note == "duplicate name 'A1': using the folder A1-2"
+    assert found[0].note == "'Abell 1835' is not a valid folder name: using Abell_1835"
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), min_size=1, max_size=8))
@@ -144,13 +144,13 @@ def test_clean_names_are_plain(name):
     assert clean_name(unicodedata.normalize("NFC", name)) == clean_name(unicodedata.normalize("NFD", name))
 
 
-def test_all_errors_are_said_at_once():
+def test_all_errors_are_reported_together():
     text = said("name,image,pipeline,sn,smoth_sn,automask,background_scale,counts\n"
                 "A1,a.fits,,abc,3,,,\nA2,,,,,,,\nA3,a.fits,work,,,,,\nA4,a.fits,,-1,,maybe,,\nA5,a.fits,,,,,2,\n"
                 "A6,a.fits,,30,,,,100\nA7,,work,30,,,,\nA8,a.fits[bin sky=,,nan,,,,\n")
-    for part in ("smoth_sn: there is no such column; do you mean smooth_sn?",
+    for part in ("smoth_sn: unknown column; do you mean smooth_sn?",
                  "row 1: sn = 'abc': input should be a valid number",
-                 "row 2: names neither an image nor a pipeline", "row 3: names both an image and a pipeline",
+                 "row 2: has neither an image nor a pipeline", "row 3: has both an image and a pipeline",
                  "row 4: sn = '-1': it must be positive and finite",
                  "row 4: automask = 'maybe': input should be a valid boolean",
                  "row 5: background_scale needs background: give both", "row 6: sn and counts exclude each other",
@@ -160,26 +160,26 @@ def test_all_errors_are_said_at_once():
 
 
 @pytest.mark.parametrize(("text", "suffix", "why"), [
-    ("", "csv", "there is no row"),
-    ("name,image\n", "csv", "there is no row"),
-    ("image,image\na,b\n", "csv", "the column image is there twice"),
-    ("image\na,b\n", "csv", "row 1: has 2 cells, for 1 column"),
-    ("image\n\"a", "csv", "is no CSV"),
+    ("", "csv", "the manifest has no rows"),
+    ("name,image\n", "csv", "the manifest has no rows"),
+    ("image,image\na,b\n", "csv", "duplicate column image"),
+    ("image\na,b\n", "csv", "row 1: has 2 cells for 1 column"),
+    ("image\n\"a", "csv", "not a valid CSV file"),
     ("image = 3", "toml", "image: unknown key"),
     ("clusters = 3", "toml", "a table [[cluster]] for each cluster; do you mean cluster?"),
-    ("cluster = 3", "toml", "cluster: is to be tables"),
-    ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: must be a text"),
+    ("cluster = 3", "toml", "cluster: must be an array of tables"),
+    ("[[cluster]]\nimage = 3", "toml", "row 1: image = 3: must be a non-empty text"),
     ("[[cluster]]\nimage = 'a'\nsn = true", "toml", "row 1: sn = True: must be a number"),
-    ("[[cluster]]\nimage = 'a'\nexclude = [3]", "toml", "row 1: exclude = [3]: must be a text"),
-    ("[[cluster", "toml", "is no TOML"),
-    ("no ecsv", "ecsv", "is no ECSV"),
+    ("[[cluster]]\nimage = 'a'\nexclude = [3]", "toml", "row 1: exclude = [3]: must be a non-empty text"),
+    ("[[cluster", "toml", "not a valid TOML file"),
+    ("no ecsv", "ecsv", "not a valid ECSV file"),
     ("image,background,background_expmap,background_scale\na,b,c,2\n", "csv", "give one of the two"),
-    ("image,scrublarge\na,2\n", "csv", "scrublarge: there is no such column; do you mean scrub_large?"),
+    ("image,scrublarge\na,2\n", "csv", "scrublarge: unknown column; do you mean scrub_large?"),
     ("image,scrub_large\na,2\n", "csv", "row 1: scrub_large = '2': it must be a fraction, above 0 and up to 1"),
     ("image,background,background_expmap\na,b,c\n", "csv", "background_expmap needs expmap: give both"),
     ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': it must be positive and finite"),
 ])
-def test_what_is_no_manifest(text, suffix, why):
+def test_invalid_manifests(text, suffix, why):
     assert why in said(text, suffix)
 
 
@@ -187,7 +187,7 @@ def test_files_that_cannot_be_read():
     with pytest.raises(InputError, match=r"m\.csv: no such file"):
         read_manifest("m.csv")
     Path("m.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"m\.csv: is no text in UTF-8"):
+    with pytest.raises(InputError, match=r"m\.csv: must be a text file in UTF-8"):
         read_manifest("m.csv")
     Path("d.toml").mkdir()
     with pytest.raises(InputError, match=r"d\.toml: cannot be read: is a directory"):
@@ -212,7 +212,7 @@ def test_a_scale_is_a_number_or_an_image(tmp_path):
     assert [row.files.background_scale for row in found] == [0.5, tmp_path / "s.fits"]
 
 
-def test_names_that_are_no_utf8_are_written_with_escapes():
+def test_names_other_than_utf8_are_written_with_escapes():
     odd = os.fsdecode(b"bad\xff.fits")
     (image,) = write_images(Path("images"), 1, side=16, counts=4000).iterdir()
     image.rename(odd)
@@ -223,7 +223,7 @@ def test_names_that_are_no_utf8_are_written_with_escapes():
     assert r"bad\udcff" in Path("r/index.html").read_text(encoding="utf-8")
 
 
-def test_what_failures_quote_is_printable():
+def test_messages_of_failures_are_printable():
     (row,) = rows("image\na.fits\n")
     assert failed(row, "ValueError", "\x1b[2J\nof \udcff").message == r"\x1b[2J of \udcff"
 
@@ -234,5 +234,4 @@ def test_tabs_and_capitals_in_the_line_of_names():
 
 def test_semicolons_between_columns_are_named():
     assert said("name;image\nA;a.fits\n") == (
-        "m.csv: its columns are separated by semicolons: separate them by commas or tabs (semicolons are between the "
-        "files of one cell)")
+        "m.csv: columns are separated by semicolons: use commas or tabs (semicolons separate the files of one cell)")

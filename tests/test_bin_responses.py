@@ -44,7 +44,7 @@ def test_bins_have_the_response_of_their_own_files(capsys):
     assert run([*WORDS, "--per-bin", PATTERN]) == 0
     output = capsys.readouterr()
     assert "ObsID 90001: 2 bins with files; 23 without, and 0 without events" in output.out
-    assert "23 bins have events and no ARF and RMF, and so no response in ObsID 90002: 0, 1, 2, " in output.err
+    assert "23 bins have events but no ARF and RMF, and therefore no response in ObsID 90002: 0, 1, 2, " in output.err
     weights = ResponseWeights.read(Path("each.fits"))
     assert set(zip(weights.bin.tolist(), weights.obsid.tolist(), strict=True)) == {
         (number, obsid) for number in (11, 12) for obsid in (90001, 90002)}
@@ -143,8 +143,8 @@ def test_one_response_is_scaled_by_the_vignetting_of_bins_and_flagged(capsys):
     ([], "give one of --tiles TABLE, --per-bin PATTERN"),
     (["--arf", "a.arf"], "--arf and --rmf belong together"),
     (["--tiles", "a.csv", "--per-bin", "x"], "give one of --tiles TABLE"),
-    (["--per-bin", "{obsid}/xaf.arf"], "give the place of the number of a bin"),
-    (["--per-bin", "xaf_{bin}.arf"], "give the place of the ObsID in the names, as there are 2"),
+    (["--per-bin", "{obsid}/xaf.arf"], "mark the place of the bin number"),
+    (["--per-bin", "xaf_{bin}.arf"], "mark the place of the ObsID in the names, as there are 2"),
     (["--per-bin", PATTERN, "--weights", "counts"], "--weights weighs tiles, and --per-bin reads a response for each"),
     (["--per-bin", PATTERN, "--min-weight-counts", "50"], "--min-weight-counts weighs tiles"),
     (["--per-bin", "no where/{obsid}/xaf_{bin}.arf"], "files of all bins are missing, no where/90001/xaf_0.arf"),
@@ -183,14 +183,15 @@ def _of_fewer_channels(_arf, rmf):
 
 @pytest.mark.usefixtures("alike")
 @pytest.mark.parametrize(("harm", "message", "as_tile"), [
-    (_of_fewer_channels, "xaf_11.rmf: has 512 channels, and spectra have 1024", None),
+    (_of_fewer_channels, "xaf_11.rmf: has 512 channels, but spectra have 1024", None),
     (lambda arf, _: _change_arf(arf, **_shifted(read_arf(arf))), "xaf_11.arf: has 970 energies of 20.3", None),
     (_with_areas(np.nan), "xaf_11.arf: block SPECRESP has the area nan cm2 at 3.3 keV", None),
     (_with_areas(-1.0), "has the area -1 cm2", None),
     (lambda _, rmf: rmf.write_bytes(rmf.read_bytes()[:rmf.stat().st_size // 2]),
      "xaf_11.rmf: block MATRIX is truncated", None),
-    (lambda _, rmf: rmf.unlink(), "xaf_11.rmf: is not there, and xaf_11.arf is", "xaf_11.rmf, which does not exist"),
-    (lambda arf, _: _change_arf(arf, keywords={"OBS_ID": "754"}), "is of ObsID 754 (OBS_ID), and is given for 90001",
+    (lambda _, rmf: rmf.unlink(), "xaf_11.rmf: does not exist, but xaf_11.arf does",
+     "xaf_11.rmf, which does not exist"),
+    (lambda arf, _: _change_arf(arf, keywords={"OBS_ID": "754"}), "is of ObsID 754 (OBS_ID), but is given for 90001",
      None),
     (lambda arf, _: arf.write_bytes(b""), "xaf_11.arf: is empty", None),
 ])

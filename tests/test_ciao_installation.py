@@ -70,7 +70,7 @@ def test_a_conda_install_that_sets_nothing_but_path(shell, tmp_path, monkeypatch
 def test_none(shell):
     shell(None)
     assert find_installation() is None
-    with pytest.raises(InputError, match=r"^CIAO is not at hand \(no dmcopy in PATH\): activate"):
+    with pytest.raises(InputError, match=r"^CIAO is not set up \(no dmcopy in PATH\): activate"):
         need_installation()
 
 
@@ -79,18 +79,18 @@ def test_half_of_one(shell, tmp_path, caldb):
     shell(install(tmp_path / "ciao", caldb=False), CALDB=caldb)
     assert find_installation().caldb is None
     assert not find_installation().has_blank_sky
-    with pytest.raises(InputError, match=f"^CALDB is '{caldb}', which is no folder"):
+    with pytest.raises(InputError, match=f"^CALDB must be the folder of the calibration database, got '{caldb}'"):
         need_installation()
 
 
 @pytest.mark.parametrize("kind", ["exit1", "hang"])
-def test_where_ciaover_does_not_say_the_file_does(shell, tmp_path, monkeypatch, kind):
+def test_the_file_version_replaces_a_failed_ciaover(shell, tmp_path, monkeypatch, kind):
     monkeypatch.setattr("chandra_bin.ciao._installation._WAIT_S", 2.0)
     made = shell(install(tmp_path / "ciao"), STAND_IN_FAULTS=json.dumps({"ciaover": kind}))
     assert find_installation().versions["CIAO"] == "4.17.0"
     _versions.cache_clear()
     (made.prefix / "VERSION").unlink()
-    with pytest.raises(InputError, match="CIAO does not say its version"):
+    with pytest.raises(InputError, match="the version of CIAO is unknown"):
         _ = find_installation().versions
     until = time.monotonic() + 10.0  # a killed process lasts until the kernel has taken it down
     while _left_of(made.prefix) and time.monotonic() < until:
@@ -124,7 +124,7 @@ def test_the_oldest_version_that_is_taken(shell, simulated, tmp_path, capsys, ve
         return
     assert command(["run", str(work), "--to", "1", "--quiet"]) == 0  # nothing is asked of CIAO
     assert command(["run", str(work), "--to", "2", "--quiet"]) == 2
-    assert f"is CIAO {version}.0, and 4.15 or newer is needed" in capsys.readouterr().err
+    assert f"CIAO {version}.0 is too old, 4.15 or newer is needed" in capsys.readouterr().err
 
 
 def test_the_version_of_caldb_from_its_own_table(shell, tmp_path):
@@ -161,7 +161,7 @@ def test_the_doctor_finds_all(shell, tmp_path):
     assert found["CIAO's tools"].brings == "contributed scripts: 4.17.0"
 
 
-def test_the_doctor_finds_what_is_missing(shell, tmp_path):
+def test_the_doctor_finds_missing_parts(shell, tmp_path):
     shell(install(tmp_path / "ciao", missing=["deflare", "blanksky"]))
     found = findings(tmp_path)
     assert {what: each.state for what, each in found.items()} == {
@@ -177,7 +177,7 @@ def test_the_doctor_finds_no_calibration(shell, tmp_path):
     found = findings(tmp_path)
     assert (found["CALDB"].state, found["CALDB"].found) == ("missing", "/gone")
     assert found["CIAO"].state == "limited"
-    assert "CIAO does not say its version" in found["CIAO"].brings
+    assert "the version of CIAO is unknown" in found["CIAO"].brings
     assert "blank sky" not in found
 
 
@@ -219,18 +219,18 @@ def test_those_that_are_there_are_left_alone(mirror, tmp_path):  # noqa: ARG001
     assert fetch(tmp_path / "arch", ["90001", "90002"], tmp_path / "logs") == []
 
 
-def test_what_has_come_stays_where_a_later_one_is_not_known(mirror, tmp_path, capsys):  # noqa: ARG001
+def test_fetched_observations_stay_after_an_unknown_obsid(mirror, tmp_path, capsys):  # noqa: ARG001
     assert command(["init", "arch", "-o", "work", "--fetch", "90001,99999,90002"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "ObsID 99999: download_chandra_obsid brought nothing (Skipping ObsId 99999 as it was not found" in line
+    assert "ObsID 99999: download_chandra_obsid fetched no file (Skipping ObsId 99999 as it was not found" in line
     assert Path(line.rpartition("see ")[2]).is_file()
     assert [path.name for path in (tmp_path / "arch").iterdir()] == ["90001"]
     assert not (tmp_path / "work/config.json").exists()
 
 
 @pytest.mark.parametrize("obsid", ["x1", "", "0", "1 2", "٣"])
-def test_what_is_no_obsid(tmp_path, obsid):
-    with pytest.raises(InputError, match="is no ObsID"):
+def test_invalid_obsids_are_refused(tmp_path, obsid):
+    with pytest.raises(InputError, match="invalid ObsID"):
         fetch(tmp_path / "arch", [obsid], tmp_path / "logs")
     assert not (tmp_path / "arch").exists()
 

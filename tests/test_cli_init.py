@@ -118,8 +118,8 @@ def test_missing_files_are_said_with_the_line_that_fetches_them(sim, capsys):
     said = capsys.readouterr()
     assert said.err.splitlines() == [
         "warning: ObsID 90002: evt1, asol not found (chandra_repro needs evt1, asol)",
-        "warning: ObsID 90002: no blank-sky events, which 90001 has",
-        "warning: fetch what is missing by: cd sim && download_chandra_obsid 90002"]
+        "warning: ObsID 90002: no blank-sky events, unlike 90001",
+        "warning: fetch missing files by: cd sim && download_chandra_obsid 90002"]
     first, second = rows(said.out)
     assert {word for word in second if first[word] == "yes" and second[word] == "no"} == {"evt1", "asol"}
     assert second["blank sky"] == "no"
@@ -198,7 +198,7 @@ def test_the_line_that_fetches_names_all_that_lack_something(place, capsys):
     (place / "a b/5/primary").mkdir(parents=True)
     assert run(["init", "a b", "-o", "work"]) == 0
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "warning: fetch what is missing by: cd 'a b' && download_chandra_obsid 5,754,16626")
+        "warning: fetch missing files by: cd 'a b' && download_chandra_obsid 5,754,16626")
     assert run(["init", "a b/754", "-o", "work2"]) == 0
     assert f"by: cd '{place / 'a b'}' && download_chandra_obsid 754\n" in capsys.readouterr().err
 
@@ -212,7 +212,7 @@ def test_obsids_without_use_are_left_out_with_a_warning(place, capsys):
     assert settings().obs_ids == ["1"]
     said = capsys.readouterr()
     for obsid, why in (("2", "continuous clocking"), ("3", "is of HRC"), ("4", "no level-2 events")):
-        assert any(line.startswith(f"warning: ObsID {obsid} is left out: ") and why in line
+        assert any(line.startswith(f"warning: ObsID {obsid} is skipped: ") and why in line
                    for line in said.err.splitlines())
     assert [row["target"] for row in rows(said.out)[1:]] == ["left out"] * 3
     assert said.out.splitlines()[-2].startswith("1 of 4 ObsIDs")
@@ -236,7 +236,7 @@ def test_observations_far_apart_make_no_configuration(place, capsys):
     for obsid, dec in (("1", -59), ("2", -59.7), ("3", -58.3), ("4", 20)):
         observation(place / "archive", obsid, dec=dec)
     line = fails(capsys, "archive", "-o", "work")
-    assert "are not of one cluster" in line
+    assert "too far for one cluster" in line
     assert "4 are" in line
     assert "--obsid" in line
     # Each is within a degree of the first, but not of the other.
@@ -253,7 +253,7 @@ def test_a_folder_with_a_configuration_is_refused_unharmed(place, capsys, there)
     (place / "work/.chandra-bin").mkdir(parents=True)
     (place / "work/.chandra-bin/state.json").write_text("state")
     (place / "work" / there).write_text("mine")
-    assert fails(capsys, "sim", "-o", "work", "--toml") == f"work/{there}: is there already: edit it, or remove it"
+    assert fails(capsys, "sim", "-o", "work", "--toml") == f"work/{there}: already exists: edit it, or remove it"
     assert capsys.readouterr().out == ""
     assert listing("work") == [".chandra-bin", ".chandra-bin/state.json", there]
     assert (place / "work" / there).read_text() == "mine"
@@ -264,7 +264,7 @@ def test_a_folder_with_a_configuration_is_refused_unharmed(place, capsys, there)
 def test_products_do_not_lie_among_the_archives_files(sim, place, capsys, work):
     (place / "link").symlink_to(sim)
     before = listing(sim)
-    assert "give a folder of its own, such as" in fails(capsys, "sim", "-o", work)
+    assert "give another folder, such as" in fails(capsys, "sim", "-o", work)
     assert listing(sim) == before
 
 
@@ -310,9 +310,9 @@ def test_names_that_are_no_text_are_refused(sim, place, capsys):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--sn", "nan"], "sn = nan: input should be a finite number"),
     (["--sn", "0"], "sn = 0.0: input should be greater than 0"),
-    (["--smooth-sn", "-1"], "smooth_sn = -1.0"), (["--name", "a b"], "name = 'a b': is to be of letters"),
+    (["--smooth-sn", "-1"], "smooth_sn = -1.0"), (["--name", "a b"], "name = 'a b': must have letters"),
     (["--name", ""], "name = ''"), (["--name", "../x"], "name = '../x'"),
-    (["--obsid", "7"], "sim: does not hold ObsID 7, only 90001, 90002"), (["--obsid", "x"], "does not hold ObsID x"),
+    (["--obsid", "7"], "sim: ObsID 7 not found, only 90001, 90002"), (["--obsid", "x"], "ObsID x not found"),
     (["--binning-image", "flux"], "'flux' is not one of"), (["--sn", "x"], "'x' is not a valid float")])
 @pytest.mark.usefixtures("sim")
 def test_wrong_options_are_said(place, capsys, arguments, message):
@@ -327,9 +327,9 @@ def test_bad_folders_are_said(place, capsys):
     (place / "file").touch()
     assert fails(capsys, "none", "-o", "work") == "none: no such folder"
     assert fails(capsys, "file", "-o", "work").startswith("file: is a file")
-    assert fails(capsys, "empty", "-o", "work").startswith("empty: holds no observations")
+    assert fails(capsys, "empty", "-o", "work").startswith("empty: no observations found")
     observation(place / "archive", "1")
-    assert fails(capsys, "archive", "-o", "file")== "file: is a file; give a folder"
+    assert fails(capsys, "archive", "-o", "file")== "file: is a file: give a folder"
     assert "Missing option '-o'" in fails(capsys, "archive")
     assert listing(".") == ["archive", "archive/1", "archive/1/primary",
                             "archive/1/primary/acisf00001_000N001_evt2.fits", "empty", "file"]
@@ -339,7 +339,7 @@ def test_two_event_files_of_an_obsid_are_said(sim, place, capsys):
     primary = sim / "90002/primary"
     shutil.copy(primary / "acisf90002_000N001_evt2.fits.gz", primary / "acisf90002_mine_evt2.fits.gz")
     line = fails(capsys, "sim", "-o", "work")
-    assert "acisf90002_000N001_evt2.fits.gz and sim/90002/primary/acisf90002_mine_evt2.fits.gz: are two" in line
+    assert "acisf90002_000N001_evt2.fits.gz and sim/90002/primary/acisf90002_mine_evt2.fits.gz: are distinct" in line
     assert not (place / "work").exists()
 
 

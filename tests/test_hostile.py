@@ -398,7 +398,7 @@ def test_windows_whose_columns_are_no_numbers(number, form, what):
                                   "x=:-5"])
 def test_images_binned_beyond_all_bounds(axis):
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0)
-    with pytest.raises(InputError, match=r"too (far|large)|ends before it begins"):
+    with pytest.raises(InputError, match=r"too large|ends beyond|lies outside"):
         read_image(f"i.fits[bin {axis}]")
 
 
@@ -457,7 +457,7 @@ def test_batches_write_below_their_folder_only(capsys):
     rows = "".join(map(row_of, names))
     Path("m.toml").write_text(rows, encoding="utf-8")
     before = listing("..")
-    assert "must be a text, not empty and without NUL characters" in refusal_of("m.toml")
+    assert "must be a non-empty text without NUL characters" in refusal_of("m.toml")
     Path("m.toml").write_text(rows.replace(row_of("a\0b"), ""), encoding="utf-8")
     folders = [row.folder for row in read_manifest("m.toml")]
     assert run(["batch", "m.toml", "-o", "out", "--sn", "40", "-j", "1", "-q"]) == 0, capsys.readouterr().err

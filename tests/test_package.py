@@ -73,6 +73,7 @@ def test_files_of_tests_that_begin_first_are_there():
 
 # Modules (lines) and functions (lines, parameters) above the limits, and why.
 LONGER = {
+    "pipeline/layout.py": "the names of all files, one property each",
     "pipeline/native.py": "the native steps, one function each",
     "binning/contour.py:contour_bin": "public, for arrays: each parameter is an array or an option of contbin",
     "binning/contour.py:ContourBinner.__call__": "the type of contour_bin",

@@ -90,7 +90,7 @@ def check_report_of_fits(work, layout, page, bins):
     layout.fit_spectra.write_bytes(b"SIMPLE")
     page = write_report(work).read_text()
     assert f"1 of {bins} bins is grey: 1 too few counts" in page
-    assert "fit_spectra.fits: " in page[:page.index("<h2>What was made</h2>")]
+    assert "fit_spectra.fits: " in page[:page.index("<h2>Summary</h2>")]
     assert 'id="spectra-data"' not in page
     maps.remove_column("pressure_low")
     maps.write(layout.maps / "maps.ecsv", overwrite=True)
@@ -99,7 +99,7 @@ def check_report_of_fits(work, layout, page, bins):
     (layout.maps / "maps.ecsv").unlink()
     page = write_report(work).read_text()
     for name in ("fit_spectra.fits", "maps/maps.ecsv"):
-        assert re.search(rf"Nothing to show yet: \S*{name} is not there", page)
+        assert re.search(rf"Nothing to show yet: \S*{name} does not exist", page)
     layout.fit.write_bytes(before)
     layout.fit_spectra.write_bytes(kept[0])
     (layout.maps / "maps.ecsv").write_bytes(kept[1])
@@ -111,18 +111,18 @@ def test_without_effective_areas_there_are_maps_of_hardness(work):
     said = []
     done = runner.run(work, watch=lambda event: said.append(event.text) if event.kind == "warning" else None)
     assert set(done.ran) == {"bin-spectra", "hardness"}
-    assert any("there are no effective areas (response_tiles)" in text for text in said)
+    assert any("no effective areas (response_tiles)" in text for text in said)
     layout = Layout.of(work, read_config(work).settings)
     assert (layout.maps / "hardness.fits").is_file()
     assert not (layout.maps / "kt.fits").exists()
     page = write_report(work).read_text()
-    assert "the maps are of hardness, not of temperature" in page
+    assert "the maps show hardness, not temperature" in page
     assert "Hardness (H - S) / (H + S), with net counts" in page
     for words in ("Comparison with the simulation", "spectra-data", "against the mean distance"):
         assert words not in page
 
 
-def test_a_table_of_responses_that_is_lost_is_said_at_once(work):
+def test_a_missing_table_of_responses_is_reported_at_once(work):
     change_settings(work, **FITS | {"response_tiles": "gone.csv"})
     with pytest.raises(InputError, match=r"gone.csv: no such file"):
         runner.run(work)

@@ -54,7 +54,7 @@ def test_a_beta_model_is_found_with_its_shape(core, ratio, angle, x, y):
     assert found.a == pytest.approx(7.0 * core, rel=0.12)
 
 
-def test_the_aperture_is_that_many_sigma_of_what_it_holds():
+def test_the_aperture_has_that_many_sigmas_of_the_emission():
     """Against sums over pixels, on a model without noise."""
     model = beta_model(FIELD, 170.3, 140.6, 8, 0.7, 40) * 1e7
     found = find_cluster(model + 1e-9).aperture
@@ -115,7 +115,7 @@ def test_a_masked_core_does_not_end_the_signal():
 
 
 def test_a_known_background_is_taken_away():
-    """A background that is not flat would pull the cluster along, but for its image."""
+    """The background image prevents that a gradient of the background displaces the cluster."""
     slope = 0.02 + 0.6 * np.linspace(0, 1, FIELD[1]) ** 2 * np.ones(FIELD)
     counts = RANDOM(2).poisson(2e4 * beta_model(FIELD, 120, 150, 8, 0.7, 90) + slope)
     found = find_cluster(counts, background=slope)
@@ -124,30 +124,30 @@ def test_a_known_background_is_taken_away():
     assert abs(found.curve.background) < 0.01
 
 
-def test_a_cluster_that_fills_the_field_says_so():
+def test_a_cluster_that_fills_the_field_reaches_the_edge():
     found = find_cluster(RANDOM(0).poisson(1e6 * beta_model(FIELD, 180, 150, 80, 0.9, 0)))
     assert found.reaches_edge
 
 
 @pytest.mark.parametrize(("counts", "options", "message"), [
-    (np.zeros(FIELD), {}, "pixels that are used are 0: there is no cluster"),
+    (np.zeros(FIELD), {}, "used pixels are 0: no cluster can be found"),
     (np.ones(FIELD), {"exposure": np.zeros(FIELD)}, "no pixel with exposure is left"),
     (np.ones(FIELD), {"mask": np.ones(FIELD, bool)}, "no pixel with exposure is left"),
-    (RANDOM(0).poisson(0.1, FIELD), {}, "no cluster is found"),
-    (np.ones(FIELD), {}, "no cluster is found"),
+    (RANDOM(0).poisson(0.1, FIELD), {}, "no cluster found"),
+    (np.ones(FIELD), {}, "no cluster found"),
     (np.ones(FIELD), {"exposure": np.ones((3, 3))}, "exposure has shape"),
     (np.full(FIELD, np.inf), {}, "the counts are infinite in 108000 pixels"),
     (np.ones(FIELD), {"exposure": np.full(FIELD, np.inf)}, "the exposure is infinite"),
     (np.ones(FIELD), {"background": np.full(FIELD, np.inf)}, "the background is infinite"),
 ])
-def test_where_there_is_no_cluster(counts, options, message):
+def test_images_without_a_cluster_are_refused(counts, options, message):
     with pytest.raises(InputError, match=message):
         find_cluster(counts, **options)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_pure_noise_is_no_cluster(seed):
-    with pytest.raises(NoCluster, match="no cluster is found"):
+def test_pure_noise_has_no_cluster(seed):
+    with pytest.raises(NoCluster, match="no cluster found"):
         find_cluster(RANDOM(seed).poisson(0.03, FIELD))
 
 
@@ -207,7 +207,7 @@ def test_no_box(exposure, centre, message):
 def test_no_box_around_a_centre_without_exposure():
     exposure = np.zeros((60, 60))
     exposure[:10, :10] = 1
-    with pytest.raises(InputError, match="not enough exposure around the centre"):
+    with pytest.raises(InputError, match="exposure around the centre is too low"):
         exposed_box(exposure, (50, 50))
 
 
@@ -255,11 +255,11 @@ def test_rims_without_an_exposure_map_are_worth_a_word(field):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_an_image_without_a_cluster_is_told_from_other_errors(field):
+def test_a_missing_cluster_differs_from_other_errors(field):
     with fits.open(field / "img.fits") as image:
         image[0].data = RANDOM(1).poisson(0.03, image[0].data.shape).astype(np.int32)
         image.writeto(field / "empty.fits")
-    with pytest.raises(NoCluster, match=r"empty.fits: no cluster is found"):
+    with pytest.raises(NoCluster, match=r"empty.fits: no cluster found"):
         propose_cluster(field / "empty.fits", field / "c.reg")
     assert not (field / "c.reg").exists()
 
@@ -290,7 +290,7 @@ def test_a_users_file_always_wins(field):
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("text", ["", CIAO, "# none\n\n# really\n"])
-def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
+def test_a_file_without_shapes_means_no_sources(field, text):
     for name in ("c.reg", "p.reg"):
         (field / name).write_text(text)
     made = [propose_cluster(field / "img.fits", field / "c.reg"),
@@ -302,7 +302,7 @@ def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
 
 
 @pytest.mark.full
-def test_a_proposal_that_nobody_edited_is_no_users(field):
+def test_an_unedited_proposal_is_not_a_user_file(field):
     """A second run replaces what the first one proposed, and its pictures; one edited byte makes a file the user's."""
     def propose(aperture):
         kind = "aperture" if aperture else "extent"
@@ -333,7 +333,7 @@ def test_both_files_of_the_area_follow_the_users(field):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_what_was_proposed_goes_where_nothing_is_left(field):
+def test_outdated_proposals_are_removed(field):
     assert propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits").file.exists()
     made = propose_point_sources(field / "none.fits", field / "p.reg", field / "img.fits")
     assert not made.is_users
@@ -407,7 +407,7 @@ def test_detections_that_are_points_are_left_out_of_the_cluster(field):
         propose_cluster(field / "img.fits", field / "d.reg", detections=Detections(field / "src.reg"))
 
 
-def test_a_cluster_that_was_proposed_goes_where_none_is_found(field):
+def test_an_outdated_cluster_proposal_is_removed(field):
     write_fits("flat.fits", RANDOM(1).poisson(0.03, FIELD).astype(np.int32), **dict(cluster_header(FIELD, bin_px=2)))
     propose_cluster(field / "img.fits", field / "c.reg")
     (field / "mine.reg").write_text(CIAO + "circle(4100,4100,50)\n")
@@ -451,7 +451,7 @@ def test_bad_input_leaves_no_files(field):
     write_fits("beside.fits", np.ones(FIELD), **dict(cluster_header(FIELD, bin_px=2)) | {"CRVAL1P": 1.0})
     (field / "far.reg").write_text(CIAO + "circle(1,1,5)\n")
     before = listing(field)
-    with pytest.raises(InputError, match=r"zero.fits: all 108000 pixels that are used are 0"):
+    with pytest.raises(InputError, match=r"zero.fits: all 108000 used pixels are 0"):
         propose_cluster(field / "zero.fits", field / "c.reg")
     with pytest.raises(InputError, match=r"beside.fits: the exposure map is on another grid"):
         propose_cluster(field / "img.fits", field / "c.reg", expmap=field / "beside.fits")

@@ -107,7 +107,7 @@ def the(page, name):
 
 
 def chosen(page):
-    """The bin that is said to be chosen; exactly its row is marked."""
+    """The bin that the page reports as chosen; exactly its row is marked."""
     words = the(page, "chosen").text
     rows = page.find_elements(By.CSS_SELECTOR, "tr.marked")
     said = re.match(r"Bin (\d+) · Counts [\d.]+ · S/N -?[\d.]+ · .*arcsec²$", words)

@@ -73,7 +73,7 @@ def test_files_of_one_flat_folder_are_staged_by_kind(sim):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_missing_is_known_beforehand(sim, kind):
+def test_missing_files_are_reported_in_advance(sim, kind):
     assert refusal(sim) is None
     without(sim, kind)
     files = find_observation(sim, "90001")
@@ -100,7 +100,7 @@ def test_keywords_of_the_level_1_events_are_checked(sim, key):
 
 def test_other_data_modes_are_refused(sim):
     fits.setval(sim / "90001" / EVT1, "DATAMODE", value="CC33_FAINT", ext=1)
-    assert "is of DATAMODE 'CC33_FAINT', and must be of FAINT, VFAINT" in refusal(sim)
+    assert "has DATAMODE 'CC33_FAINT', which must be one of FAINT, VFAINT" in refusal(sim)
 
 
 def test_an_aspect_solution_from_on_board_needs_its_folder(sim):
@@ -154,7 +154,7 @@ def test_a_run_by_ciao_stops_before_any_work(sim, tmp_path):
 
 
 @pytest.mark.usefixtures("ciao")
-def test_a_dry_run_and_scripts_say_what_is_missing(sim, tmp_path, capsys):
+def test_a_dry_run_and_scripts_report_missing_files(sim, tmp_path, capsys):
     without(sim, "bias")
     work = configured(tmp_path / "work", sim, engine="ciao")
     expected = "chandra_repro would refuse ObsID 90001: bias not found"
@@ -169,13 +169,13 @@ def test_a_dry_run_and_scripts_say_what_is_missing(sim, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("ciao")
-def test_auto_takes_the_native_engine_and_says_why(sim, tmp_path, capsys):
+def test_auto_selects_the_native_engine_with_a_reason(sim, tmp_path, capsys):
     without(sim, "pbk")
     work = configured(tmp_path / "work", sim, engine="auto", check_vf_pha=False)
     assert command(["run", str(work), "--dry-run"]) == 0
     warning = capsys.readouterr().err
     assert "pbk not found" in warning
-    assert "the native engine takes it instead" in warning
+    assert "the native engine is used instead" in warning
     assert command(["run", str(work), "--to", "2", "-j", "1"]) == 0
     assert "chandra_repro would refuse ObsID 90001: pbk not found" in capsys.readouterr().err
     assert "chandra_repro" not in {call["tool"] for call in read_log(tmp_path / "log")}

@@ -203,7 +203,7 @@ def test_all_chips_that_see_bins_have_tiles(tmp_path):
 @pytest.mark.usefixtures("here", "without_ciao")
 def test_without_ciao_it_is_one_line_and_the_calls_can_be_read(capsys, tmp_path):
     said = error_of(capsys, "tiles", "@evt.list", "binmap.fits", "-o", str(tmp_path / "tiles"))
-    assert "CIAO is not at hand" in said
+    assert "CIAO is not set up" in said
     assert "give 'chandra-bin responses' a table of responses that you have" in said
     assert not (tmp_path / "tiles").exists()
     assert run(["tiles", "@evt.list", "binmap.fits", "-o", str(tmp_path / "tiles"), "--per-chip", "1", "-n"]) == 0
@@ -305,8 +305,8 @@ def test_each_call_has_the_bad_pixels_of_its_observation_and_leaves_the_users_fi
 @pytest.mark.usefixtures("copied")
 @pytest.mark.parametrize(("tool", "fault", "said"), [
     ("mkarf", {"kind": "exit1"}, "mkarf: failed with exit code 1: Unable to do what was asked for"),
-    ("mkacisrmf", {"kind": "killed"}, "mkacisrmf: was killed (SIGKILL"),
-    ("mkacisrmf", {"kind": "truncated"}, "mkacisrmf: ended well, but what it wrote is damaged"),
+    ("mkacisrmf", {"kind": "killed"}, "mkacisrmf: killed (SIGKILL"),
+    ("mkacisrmf", {"kind": "truncated"}, "mkacisrmf: exit code 0, but its output is damaged"),
     ("mkarf", {"kind": "hang"}, "mkarf: took longer than 0.002 h"),
 ])
 def test_a_tile_that_fails_costs_itself_and_is_made_by_the_next_run(ciao, capsys, monkeypatch, tool, fault, said):
@@ -381,7 +381,7 @@ def test_where_no_tile_can_be_made_it_is_one_line(capsys, monkeypatch):
     one_observation()
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"asphist": "exit1"}))
     said = error_of(capsys, "tiles", "@one.list", "binmap.fits", "--per-chip", "2")
-    assert "no tile could be made; 90001/ccd7: asphist: failed with exit code 1" in said
+    assert "no tile could be made: 90001/ccd7: asphist: failed with exit code 1" in said
     assert not Path("tiles/tiles.ecsv").exists()
 
 
@@ -391,7 +391,7 @@ def test_names_with_blanks_are_refused_before_any_call(capsys):
     one_observation()
     shutil.move("obs", "my obs")
     Path("one.list").write_text("my obs/primary/evt2.fits[ccd_id=7]\n")
-    assert "has ' ' in its name, which CIAO does not take" in error_of(capsys, "tiles", "my obs/primary/evt2.fits",
+    assert "has ' ' in its name, which CIAO does not accept" in error_of(capsys, "tiles", "my obs/primary/evt2.fits",
                                                                        "binmap.fits")
     assert "has ' ' in its name" in error_of(capsys, "tiles", EVENTS[0], "binmap.fits", "-o", "my tiles")
 

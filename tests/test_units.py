@@ -303,7 +303,7 @@ def test_painted_values_keep_their_size_and_their_unit():
     (lambda: cb.smooth(COUNTS, threads=None), "threads is None"),
     (lambda: cb.counts_scale(COUNTS, fill=np.ones(COUNTS.shape, int)), "fill must be boolean"),
     (lambda: cb.contour_bin(u.Magnitude(COUNTS + 1.0), sn=5), "counts has the unit"),
-    (lambda: cb.detect_sources(COUNTS, psf_sigma_px=-np.ones(COUNTS.shape)), "psf_sigma_px holds negative values"),
+    (lambda: cb.detect_sources(COUNTS, psf_sigma_px=-np.ones(COUNTS.shape)), "psf_sigma_px has negative values"),
     (lambda: cb.ImageCoords(SKY), "give a FITS header"),
 ])
 def test_what_cannot_be_used_is_refused_in_a_line(call, text):

@@ -36,7 +36,7 @@ def test_a_run_and_its_report_warn_once_for_all_observations(simulated, tmp_path
     warned = []
     runner.run(work, last=2, jobs=jobs, watch=lambda event: warned.append(event) if event.kind == "warning" else None)
     texts = [event.text for event in warned]
-    assert texts == ["ObsIDs 90001, 90002: not reprocessed: calibrated as the archive has it"]
+    assert texts == ["ObsIDs 90001, 90002: not reprocessed: the calibration is that of the archive"]
     (log,) = work.glob("logs/*.log")
     assert log.read_text().count("not reprocessed") == 1
     assert [text for _, text in all_warnings(Folder.read(work))] == texts
@@ -62,4 +62,4 @@ def test_warnings_of_what_was_done_before_a_failure_are_reported(simulated, tmp_
     warned = []
     with pytest.raises(runner.InputError):
         runner.run(work, last=2, watch=lambda event: warned.append(event.text) if event.kind == "warning" else None)
-    assert warned == ["ObsID 90001: not reprocessed: calibrated as the archive has it"]
+    assert warned == ["ObsID 90001: not reprocessed: the calibration is that of the archive"]

@@ -1,4 +1,4 @@
-"""Many clusters at once: a manifest goes in, a folder for each cluster and a table of results come out."""
+"""Batches of clusters: read a manifest, make a folder of products for each cluster, and write a table of results."""
 
 from chandra_bin.workflow.limits import Limits
 from chandra_bin.workflow.pool import Processes

@@ -1,4 +1,4 @@
-"""Dask as what does the rows: its scheduler hands them to workers on any number of machines."""
+"""Executor of rows by Dask, whose scheduler distributes them to workers on any number of machines."""
 
 import logging
 import math
@@ -11,16 +11,16 @@ from typing import Any
 
 from chandra_bin.errors import InputError
 
-# Rows that a worker has before it: so that it need not wait for the next.
+# Rows queued per worker, so that no worker has to wait for the next row.
 _AHEAD = 2
 _CONNECT_SECONDS = 10
-# Workers come and go; the scheduler is asked so often how many there are.
+# The number of workers changes; seconds between two queries of the scheduler.
 _ASK_SECONDS = 2.0
 _TALKATIVE = ("distributed", "distributed.client", "tornado.application")
 
 
 class Dask:
-    """A scheduler and its workers."""
+    """A Dask scheduler and its workers."""
 
     def __init__(self, client: Any, address: str) -> None:
         self._client = client
@@ -30,28 +30,31 @@ class Dask:
         self.executor: Executor = client.get_executor(pure=False)
 
     def jobs(self) -> int:
-        """Rows to give to the scheduler at once, for the workers that there are now."""
+        """Return the number of rows to submit at once, for the present number of workers."""
         if time.monotonic() > self._ask_at:
-            with suppress(Exception):  # a scheduler that is gone is noticed by `lost`
+            with suppress(Exception):  # `lost` detects a scheduler that has ended
                 self._number = len(self._client.nthreads())
             self._ask_at = time.monotonic() + _ASK_SECONDS
         return _AHEAD * self._number
 
     def row_memory(self) -> float:
-        """Bytes that a row may take: what the smallest worker has now. It does one after another."""
+        """Return the memory limit of a row in bytes: that of the smallest worker, which does one row at a time."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         return min((float(worker["memory_limit"] or math.inf) for worker in workers), default=math.inf)
 
     def lost(self) -> str | None:
-        """Why nothing is done any more, if so."""
+        """Return the reason if the scheduler is lost, else None."""
         if self._client.status == "running" and self._client.scheduler.comm is not None:
             return None
-        return f"the scheduler {self._address} is gone"
+        return f"the connection to the scheduler {self._address} is lost"
 
 
 @contextmanager
 def connected(address: str) -> Iterator[Dask]:
-    """The scheduler at an address, ``tcp://127.0.0.1:8786`` say, when it has a worker. Raises `InputError`."""
+    """Connect to the scheduler at an address such as ``tcp://127.0.0.1:8786``, and wait for its first worker.
+
+    Raises `InputError` if Dask is not installed or the scheduler cannot be reached.
+    """
     try:
         from distributed import Client
     except ImportError:
@@ -61,7 +64,7 @@ def connected(address: str) -> Iterator[Dask]:
         client = connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         why = re.sub(r"\s+", " ", str(error))
-        raise InputError(f"{address}: no scheduler can be reached there: {why}") from None
+        raise InputError(f"{address}: the scheduler cannot be reached: {why}") from None
     with _quiet():
         try:
             client.wait_for_workers(1)
@@ -72,7 +75,7 @@ def connected(address: str) -> Iterator[Dask]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A scheduler that is gone is told in a line of ours, and not by the tracebacks of all who waited for it."""
+    """Suppress the tracebacks that Dask logs when a scheduler is lost; one error message reports that."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,7 +1,7 @@
-"""Which clusters a batch is of: manifests as CSV, ECSV or TOML, or images by their names; checked whole.
+"""Read and check the clusters of a batch: manifests in CSV, ECSV or TOML, or patterns of image names.
 
-What a manifest says is checked before anything starts, and all that is wrong is said at once. What its files hold is
-not: a file that is damaged, or gone, is the failure of its row.
+The manifest is checked completely before any row starts, and all errors are reported together. The content of image
+files is not checked here: a damaged or missing file makes its row fail.
 """
 
 import csv
@@ -38,50 +38,50 @@ from chandra_bin.tasks.inputs import absolute_name
 from chandra_bin.tasks.options import BinProducts
 
 _SUFFIXES = (".csv", ".ecsv", ".toml")
-# Names of what a batch writes beside the folders of its clusters.
+# Files that a batch writes next to the folders of its clusters.
 _OURS = ("results.ecsv", "index.html")
 _LONGEST_NAME = 80
-_MOST_SAID = 50
-# Between the files of a cell that may hold several: names hold commas and blanks.
+_MOST_ERRORS = 50
+# Separates the files of a cell: file names may contain commas and blanks.
 _BETWEEN = ";"
 
 
 _OPTIONS, _FILES = BinningOptions(), ImageFiles()
-# A file for each bin of each image is slow to make on a shared file system.
+# One file per bin is slow on a shared file system.
 BATCH_PRODUCTS = BinProducts(regions="one-file")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cluster: an image with what belongs to it, or the folder of a pipeline."""
+    """A cluster: an image with its companion files, or the folder of a pipeline."""
 
     number: int
-    """In the manifest, from 1."""
+    """The number of the row in the manifest, from 1."""
     name: str
-    """As it was given."""
+    """The name as given."""
     folder: str
-    """The name of the folder of products: as ``name``, where that can be the name of a folder and is no other's."""
+    """The name of the folder of products: ``name`` if that is a valid and unique folder name."""
     image: str | None = None
-    """Its virtual name; the folders in this and in ``files`` are absolute."""
+    """The virtual name of the image; paths in this and in ``files`` are absolute."""
     pipeline: Path | None = None
     files: ImageFiles = _FILES
-    """What belongs to the image."""
+    """Companion files of the image."""
     options: BinningOptions = _OPTIONS
-    """How the image is binned."""
+    """Options of the binning."""
     products: BinProducts = BATCH_PRODUCTS
-    """Which products are written."""
+    """Products to write."""
     note: str = ""
-    """What became of the name."""
+    """A note on the name of the folder."""
 
     @property
     def source(self) -> str:
-        """What is worked on."""
+        """The image, or the folder of the pipeline."""
         return self.image or str(self.pipeline)
 
     def expanded(self) -> "Row":
-        """Return the row of an image with the file that a list names in place of each ``@list``.
+        """Return the row of an image with each ``@list`` replaced by the file that the list names.
 
-        Raises `InputError` for a list that cannot be read, or names several files.
+        Raises `InputError` for a list that cannot be read or names several files.
         """
         def one(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -93,51 +93,59 @@ class Row:
         return replace(self, image=str(one_of_stack(self.image)), files=files)
 
 
-# Names of files are relative to the folder of the manifest, which pydantic hands on as its context. They are no `str`
-# of pydantic's, which holds UTF-8 alone.
+# File names are relative to the folder of the manifest, which pydantic passes as its context. pydantic's `str` cannot
+# be used for them, since it accepts UTF-8 only.
 def _text(value: Any) -> str:
+    """Return a cell that must be a text."""
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError("must be a text, not empty and without NUL characters")
+        raise ValueError("must be a non-empty text without NUL characters")
     return value
 
 
 def _name(value: Any) -> str:
-    return " ".join(_text(str(value) if type(value) is int else value).split())  # a column of ObsIDs is one of names
+    """Return the name of a cluster."""
+    return " ".join(_text(str(value) if type(value) is int else value).split())  # names may be ObsIDs
 
 
 def _image(value: Any, info: ValidationInfo[Path]) -> str:
+    """Return the virtual name of an image with an absolute path."""
     return absolute_name(_text(value), info.context)
 
 
 def _folder(value: Any, info: ValidationInfo[Path]) -> Path:
+    """Return the absolute path of a pipeline."""
     return Path(info.context.absolute(), _text(value))
 
 
 def _file(value: Any, info: ValidationInfo[Path]) -> Path:
+    """Return the absolute path of a companion file."""
     return Path(_image(value, info))
 
 
 def _files(value: Any, info: ValidationInfo[Path]) -> tuple[Path, ...]:
+    """Return the files of a cell that may have several."""
     names = value.split(_BETWEEN) if isinstance(value, str) else value
     if not isinstance(names, list):
-        raise ValueError("must be names of files")
+        raise ValueError("must be file names")
     return tuple(_file(name.strip() if isinstance(name, str) else name, info) for name in names)
 
 
 def _number(value: Any) -> Any:
+    """Refuse booleans, which pydantic accepts as numbers."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
     return value
 
 
 def _in_range(option: "Field[Any]", value: float) -> float:
+    """Return a value that is within the limits of an option."""
     if fault := option.metadata["limits"].fault(value):
         raise ValueError(fault)
     return value
 
 
 def _cell_of(option: "Field[Any]") -> Any:
-    """The type of an option's cells, as pydantic takes it."""
+    """Return the pydantic type of the cells of an option."""
     if not option.metadata["limits"]:
         of_files: dict[Any, Any] = {Path | None: _File, tuple[Path, ...]: Annotated[Any, PlainValidator(_files)]}
         return of_files.get(option.type, option.type)
@@ -148,6 +156,7 @@ def _cell_of(option: "Field[Any]") -> Any:
 
 
 def _kind(value: Any) -> str:
+    """Return whether a cell is a number or a file name."""
     try:
         float(value)
     except (TypeError, ValueError):
@@ -166,38 +175,47 @@ _Cells = create_model("_Cells", **_FIELDS)
 
 
 class _Wrong:
-    """Collects what is wrong with a manifest."""
+    """Collects the errors of a manifest."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.texts: list[str] = []
 
     def add(self, text: str) -> None:
-        """Add a text, once."""
+        """Add an error unless it is already listed."""
         if text not in self.texts:
             self.texts.append(text)
 
     def raise_any(self) -> None:
+        """Raise `InputError` with all errors, if there are any."""
         if not self.texts:
             return
-        shown = self.texts[:_MOST_SAID]
-        if len(self.texts) > _MOST_SAID:
-            shown.append(f"and {len(self.texts) - _MOST_SAID} more")
+        shown = self.texts[:_MOST_ERRORS]
+        if len(self.texts) > _MOST_ERRORS:
+            shown.append(f"and {len(self.texts) - _MOST_ERRORS} more")
         number = f"{len(self.texts)} errors: " if len(self.texts) > 1 else ""
         raise InputError(f"{self.file}: {number}{'; '.join(shown)}")
 
 
 def read_manifest(*sources: str, defaults: BinningOptions | None = None,
                   products: BinProducts = BATCH_PRODUCTS) -> tuple[Row, ...]:
-    """The rows of a manifest, or of images.
+    """Return the rows of a manifest, or of images.
 
     Parameters
     ----------
-    sources : one file that ends in .csv, .ecsv or .toml; or images, by virtual names whose files may be patterns, as
-        ``images/*.fits`` and ``*/evt2.fits[energy=500:7000][bin sky=4]`` are.
-    defaults, products : options that hold where a row does not say otherwise.
+    *sources : str
+        One manifest, which ends in .csv, .ecsv or .toml, or virtual names of images. Files may be patterns, such as
+        ``images/*.fits`` and ``*/evt2.fits[energy=500:7000][bin sky=4]``. File names in a manifest are relative to its
+        folder.
+    defaults : BinningOptions, optional
+        Options for rows that do not set them.
+    products : BinProducts
+        Products for rows that do not set them.
 
-    Names of files are relative to the folder of the manifest. Raises `InputError` with all that is wrong.
+    Raises
+    ------
+    InputError
+        With all errors of the manifest.
     """
     if len(sources) == 1 and sources[0].lower().endswith(_SUFFIXES):
         file = Path(sources[0])
@@ -208,7 +226,7 @@ def read_manifest(*sources: str, defaults: BinningOptions | None = None,
         wrong = _Wrong(" ".join(sources))
         rows, folder = [(number, {"image": name}) for number, name in enumerate(_images(sources), start=1)], Path()
     if not rows and not wrong.texts:
-        wrong.add("there is no row")
+        wrong.add("the manifest has no rows")
     given = {} if defaults is None else _Cells.model_validate(_without_none(asdict(defaults))).model_dump(
         exclude_unset=True)
     checked = [(number, _checked(values, f"row {number}", folder, wrong)) for number, values in rows]
@@ -218,10 +236,10 @@ def read_manifest(*sources: str, defaults: BinningOptions | None = None,
 
 
 def _images(sources: Sequence[str]) -> Iterator[str]:
-    """The images that names, and patterns of names, stand for."""
+    """Yield the images that match names and patterns."""
     for source in sources:
         if source.lower().endswith(_SUFFIXES):
-            raise InputError(f"{source}: a manifest stands alone: name one, or images")
+            raise InputError(f"{source}: a manifest cannot be combined with other files: give one manifest, or images")
         if os.path.exists(source) or source.startswith("@"):
             yield source
             continue
@@ -229,43 +247,45 @@ def _images(sources: Sequence[str]) -> Iterator[str]:
         steps = str(parsed)[len(parsed.path):]
         found = sorted(glob.glob(parsed.path, recursive=True))
         if not found:
-            raise InputError(f"{source}: no file has such a name")
+            raise InputError(f"{source}: no matching file")
         yield from (f"{path}{steps}" for path in found if not os.path.isdir(path))
 
 
 def _read_csv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the numbers and cells of the rows of a CSV file."""
     text = _text_of(file)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if ";" in first and "," not in first:
-        raise InputError(f"{file}: its columns are separated by semicolons: separate them by commas or tabs "
-                         "(semicolons are between the files of one cell)")
+        raise InputError(f"{file}: columns are separated by semicolons: use commas or tabs (semicolons separate the "
+                         "files of one cell)")
     separator = "\t" if "\t" in first and "," not in first else ","
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
-        raise InputError(f"{file}: is no CSV: {error}") from None
+        raise InputError(f"{file}: not a valid CSV file: {error}") from None
     lines = [line for line in lines if any(cell.strip() for cell in line)]
     if not lines:
         return
     names = [cell.strip() for cell in lines[0]]
     for name in {each for each in names if names.count(each) > 1}:
-        wrong.add(f"the column {name} is there twice")
+        wrong.add(f"duplicate column {name}")
     for number, line in enumerate(lines[1:], start=1):
         if len(line) > len(names):
-            wrong.add(f"row {number}: has {counted(len(line), 'cell')}, for {counted(len(names), 'column')}")
+            wrong.add(f"row {number}: has {counted(len(line), 'cell')} for {counted(len(names), 'column')}")
         else:
             yield number, {name: cell for name, cell in zip(names, line, strict=False) if cell.strip()}
 
 
-def _read_ecsv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ARG001 - as the others
+def _read_ecsv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:  # noqa: ARG001 - same type as the others
+    """Yield the numbers and cells of the rows of an ECSV file."""
     import numpy as np
     from astropy.table import Table
 
     text = _text_of(file)
     try:
         table = Table.read(text.splitlines(), format="ascii.ecsv")
-    except Exception as error:  # astropy and YAML raise all kinds
-        raise InputError(f"{file}: is no ECSV: {' '.join(str(error).split())[:200]}") from None
+    except Exception as error:  # astropy and YAML raise many types
+        raise InputError(f"{file}: not a valid ECSV file: {' '.join(str(error).split())[:200]}") from None
     for number, row in enumerate(table, start=1):
         cells = {name: row[name] for name in table.colnames}
         yield number, {name: cell.item() if isinstance(cell, np.generic) else cell for name, cell in cells.items()
@@ -273,26 +293,28 @@ def _read_ecsv(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]
 
 
 def _read_toml(file: Path, wrong: _Wrong) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the numbers and cells of the clusters of a TOML file."""
     try:
         content = tomllib.loads(_text_of(file))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{file}: is no TOML: {error}") from None
+        raise InputError(f"{file}: not a valid TOML file: {error}") from None
     for name in content:
         if name != "cluster":
             wrong.add(f"{name}: unknown key: write a table [[cluster]] for each cluster"
                       f"{did_you_mean(name, ['cluster'])}")
     clusters = content.get("cluster", [])
     if not isinstance(clusters, list):
-        wrong.add("cluster: is to be tables, [[cluster]]")
+        wrong.add("cluster: must be an array of tables, [[cluster]]")
         return
     for number, cluster in enumerate(clusters, start=1):
         if isinstance(cluster, dict):
             yield number, cluster
         else:
-            wrong.add(f"row {number}: is no table")
+            wrong.add(f"row {number}: must be a table")
 
 
 def _text_of(file: Path) -> str:
+    """Return the text of a manifest. Raises `InputError`."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -300,18 +322,19 @@ def _text_of(file: Path) -> str:
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {reason(error)}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{file}: is no text in UTF-8") from None
+        raise InputError(f"{file}: must be a text file in UTF-8") from None
 
 
 def _column(name: str) -> str:
+    """Return the normalized name of a column."""
     return name.strip().lower().replace("-", "_")
 
 
 def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong) -> dict[str, Any]:
-    """The values of a row, each of its type, by the names of columns; names of files absolute."""
+    """Return the converted values of a row by column; file names are absolute."""
     found = {_column(name): value.strip() if isinstance(value, str) else value for name, value in values.items()}
     for name in found.keys() - set(COLUMNS):
-        wrong.add(f"{name}: there is no such column{did_you_mean(name, COLUMNS)}")
+        wrong.add(f"{name}: unknown column{did_you_mean(name, COLUMNS)}")
     for text in _conflicts(found):
         wrong.add(f"{where}: {text}")
     try:
@@ -324,30 +347,32 @@ def _checked(values: Mapping[str, Any], where: str, folder: Path, wrong: _Wrong)
 
 
 def _conflicts(given: Collection[str]) -> Iterator[str]:
-    """Report columns of a row that exclude or need each other."""
+    """Yield errors for columns of a row that exclude or need each other."""
     if "image" in given and "pipeline" in given:
-        yield "names both an image and a pipeline"
+        yield "has both an image and a pipeline"
     if "image" not in given and "pipeline" not in given:
-        yield "names neither an image nor a pipeline"
+        yield "has neither an image nor a pipeline"
     if "pipeline" in given and (others := [name for name in given if name in _COLUMNS]):
-        yield f"{others[0]}: a pipeline has its own settings, in its config.json"
+        yield f"{others[0]}: a pipeline has its own settings: set it in its config.json"
     yield from two_targets(given)
     yield from conflicts(given)
 
 
 def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> BinningOptions:
+    """Return the binning options of a row."""
     own = picked(values, BinningOptions)
-    if "sn" in own:  # says what is wanted instead of the counts of the defaults
+    if "sn" in own:  # a target S/N of the row replaces target counts of the defaults
         defaults = {name: value for name, value in defaults.items() if name != "counts"}
     return BinningOptions(**{**defaults, **own})
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions, BinProducts]]) -> tuple[Row, ...]:
-    """Rows with names, and folders of which no two are one."""
+    """Return rows with names and unique folders."""
     names = _names([values for _, values, _, _ in rows])
     taken = {each.casefold() for each in _OURS}
     made = []
@@ -360,16 +385,16 @@ def _named(rows: Sequence[tuple[int, Mapping[str, Any], BinningOptions, BinProdu
         taken.add(folder.casefold())
         note = ""
         if folder != clean:
-            note = f"the name {name!r} is used twice: the folder is {folder}"
+            note = f"duplicate name {name!r}: using the folder {folder}"
         elif folder != name:
-            note = f"the name {name!r} cannot be the name of a folder: it is {folder}"
+            note = f"{name!r} is not a valid folder name: using {folder}"
         made.append(Row(number, name, folder, values.get("image"), values.get("pipeline"),
                         ImageFiles(**picked(values, ImageFiles)), options, products, note))
     return tuple(made)
 
 
 def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of rows: where none is given that of the file, with folders before it where files are named alike."""
+    """Return the names of rows. The default is the name of the file, with its folders if files have the same name."""
     paths = [Path(named_file(values["image"].lstrip("@")).path) if "image" in values else values["pipeline"]
              for values in rows]
     free = [number for number, values in enumerate(rows) if "name" not in values]
@@ -382,11 +407,12 @@ def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _stem(path: Path) -> str:
+    """Return the name of a file without its extension."""
     name = path.name.removesuffix(".gz")
     return name.rpartition(".")[0] or name
 
 
 def clean_name(name: str) -> str:
-    """A name as a folder may have it: of ASCII letters, digits and . _ + -; empty where nothing of that is left."""
+    """Return a valid folder name: ASCII letters, digits and . _ + -; empty if no such character is left."""
     plain = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", plain).strip("._-")[:_LONGEST_NAME].rstrip("._-")

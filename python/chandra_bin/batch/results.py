@@ -1,4 +1,4 @@
-"""What a batch tells: a table of results, and a page with a row for each cluster."""
+"""Results of a batch: a table, and a page with a row for each cluster."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _BETWEEN = " | "
 
 
 def write_table(folder: Path, results: Sequence[Result]) -> Path:
-    """Writes ``results.ecsv``, one row a cluster, in the order of the manifest. Raises `OutputError`."""
+    """Write ``results.ecsv``, with one row per cluster in the order of the manifest. Raises `OutputError`."""
     from astropy.table import Table
 
     rows = [as_row(_encodable(result)) for result in results]
@@ -33,23 +33,24 @@ def write_table(folder: Path, results: Sequence[Result]) -> Path:
 
 
 def as_row(result: Result) -> dict[str, Any]:
-    """The columns of the table."""
+    """Return the values of a row of the table by column."""
     return {**asdict(result), "warnings": _BETWEEN.join(result.warnings)}
 
 
 def write_page(folder: Path, results: Sequence[Result], about: Mapping[str, str]) -> Path:
-    """Writes ``index.html``: the results, with thumbnails, and links to products and reports. Raises `OutputError`."""
+    """Write ``index.html``: the results with thumbnails and links to products and reports. Raises `OutputError`."""
     return write_index(folder / INDEX, [_index_row(folder, _encodable(result)) for result in results], about)
 
 
 def _encodable(result: Result) -> Result:
-    """The result with escapes in its texts for what UTF-8 cannot hold: bytes of names of files that are no UTF-8."""
+    """Return the result with escaped texts: file names may contain bytes that are not UTF-8."""
     texts: dict[str, Any] = {name: value.encode("utf-8", "backslashreplace").decode()
                              for name, value in vars(result).items() if isinstance(value, str)}
     return replace(result, **texts)
 
 
 def _index_row(folder: Path, result: Result) -> IndexRow:
+    """Return the row of a result on the page."""
     report, picture = (name if result.is_ok and (folder / name).is_file() else ""
                        for name in (f"{result.folder}/report/index.html", result.picture))
     return IndexRow(result.name, result.status, report or picture, picture, result.bins, result.counts,

@@ -1,4 +1,4 @@
-"""Does the rows of a manifest, on whatever executes them, and keeps the table of their results."""
+"""Run the rows of a manifest on any executor, and maintain the table of their results."""
 
 import queue
 import time
@@ -22,35 +22,35 @@ from .manifest import Row, read_manifest
 from .results import write_page, write_table
 from .work import Order, Result, do, failed
 
-# Memory for a row, as measured: of Python and what it imports, and for each pixel of the image, its background and
-# exposure maps and many bins included (docs/developers/performance.md).
+# Measured memory of a row: of Python with its imports, and per pixel of the image, including background and exposure
+# maps and many bins (docs/developers/performance.md).
 _BASE_BYTES = 220e6
 _BYTES_A_PIXEL = 120.0
-# Pipelines read events in blocks, and have images of one field.
+# Pipelines read events in blocks, and their images cover one field.
 _PIPELINE_BYTES = 1e9
-# Of what is there, what a batch takes: the rest is for estimates that are too low, and the system's cache.
+# Fraction of the available memory that a batch uses; the rest is for low estimates and the system's cache.
 SHARE = 0.8
-# The table is written so many seconds after the last time, or so many times what that took; and at the end.
+# The table is written at the end, and after this many seconds or this many times the duration of the last write.
 _TABLE_SECONDS = 10.0
 _TABLE_PART = 50.0
-# And the executor is asked so often whether it is still there, when nothing ends.
+# Seconds between two checks that the executor is alive, while no row ends.
 _LOOK_SECONDS = 1.0
 
 
 class ExecutorLost(ChandraBinError):  # noqa: N818
-    """What does the rows is gone; those that are done are kept."""
+    """The executor was lost; results of finished rows are kept."""
 
 
 def estimated_bytes(row: Row) -> float:
-    """The memory that a row takes, as the header of its image says; that of an empty one, where it cannot be read."""
+    """Return the estimated memory of a row in bytes, from the header of its image; the minimum without a header."""
     if row.image is None:
         return _PIPELINE_BYTES
     try:
         image = one_of_stack(row.image)
-        if not all(file.is_file() for file in files_of(image)):  # a pipe would keep us waiting
+        if not all(file.is_file() for file in files_of(image)):  # reading a pipe would block
             return _BASE_BYTES
         ny, nx = image_shape(image)
-    except ChandraBinError:  # which is for the worker to say
+    except ChandraBinError:  # the worker reports it
         return _BASE_BYTES
     return _BASE_BYTES + _BYTES_A_PIXEL * ny * nx
 
@@ -58,26 +58,42 @@ def estimated_bytes(row: Row) -> float:
 def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *, executor: Executor | None = None,
         jobs: int | Callable[[], int] = 1, threads: int = 1, limits: Limits | None = None,
         stop: Callable[[], bool] = lambda: False, lost: Callable[[], str | None] = lambda: None) -> Iterator[Result]:
-    """Does all rows, and yields the result of each as it is there; rows that are done already are left as they are.
+    """Run all rows and yield the result of each when it ends. Rows that are already done are skipped.
+
+    Rows that were not started are listed in the table as failed (error ``NotRun``), but are not yielded.
 
     Parameters
     ----------
-    manifest : a file, or images, or rows as `read_manifest` gives them of these.
-    folder : where each cluster has a folder of its own, with ``results.ecsv`` and ``index.html`` beside them.
-    executor : what does the rows, any of ``concurrent.futures`` (a pool of processes must not fork); None: here.
-        Who made it shuts it down.
-    jobs : rows given to it at once; may change as long as it runs.
-    threads : of each row; they do not change a result.
-    limits : what rows may take; None: the defaults.
-    stop : asked before rows are begun; if it holds, those that run are finished, and no others begun.
-    lost : asked now and then; says why the executor does nothing any more, if so.
+    manifest : str, Path or sequence of Row
+        A manifest, a pattern of images, or rows from `read_manifest`.
+    folder : Path
+        Folder for ``results.ecsv``, ``index.html`` and the folders of the clusters.
+    executor : Executor, optional
+        Any executor of ``concurrent.futures`` (a pool of processes must not fork). The caller shuts it down. Default:
+        this process.
+    jobs : int or callable
+        Number of rows to submit at once; a function may change it during the run.
+    threads : int
+        Threads per row; does not change results.
+    limits : Limits, optional
+        Limits on memory, time and retries.
+    stop : callable
+        Called before rows start; if it returns True, running rows finish and no other row starts.
+    lost : callable
+        Called repeatedly; returns the reason if the executor is lost.
 
-    Rows that were not begun are in the table as failed (error ``NotRun``), and are not yielded. Raises `InputError`
-    where another batch works in the folder, `OutputError` where that cannot be written to, and `ExecutorLost`.
+    Raises
+    ------
+    InputError
+        If another batch works in the folder.
+    OutputError
+        If the folder cannot be written.
+    ExecutorLost
+        If the executor is lost.
     """
     rows = read_manifest(str(manifest)) if isinstance(manifest, str | Path) else manifest
     if not rows:
-        raise InputError("there is no row")
+        raise InputError("the manifest has no rows")
     limits = Limits.or_defaults(limits)
     with locked(folder):
         going = _Run(rows, folder, executor or InlineExecutor(), jobs, threads, limits)
@@ -86,16 +102,16 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
                 yield result
                 going.keep_table()
         except BaseException as error:
-            if isinstance(error, GeneratorExit):  # nobody listens any more; Ctrl-C does not wait
+            if isinstance(error, GeneratorExit):  # the caller stopped iterating; Ctrl-C does not wait
                 going.wait_for_running()
-            with suppress(ChandraBinError):  # what went wrong first is what is to be said
-                going.write(str(error) if isinstance(error, ExecutorLost) else "the batch was ended")
+            with suppress(ChandraBinError):  # report the first error
+                going.write(str(error) if isinstance(error, ExecutorLost) else "the batch was interrupted")
             raise
-        going.write("the batch was stopped before")
+        going.write("the batch stopped before")
 
 
 class _Run:
-    """The state of a batch: rows that wait, that run, and that are done."""
+    """The state of a batch: waiting, running and finished rows."""
 
     def __init__(self, rows: Sequence[Row], folder: Path, executor: Executor, jobs: int | Callable[[], int],
                  threads: int, limits: Limits) -> None:
@@ -113,7 +129,7 @@ class _Run:
         self.write_at = self.began + _TABLE_SECONDS
 
     def results(self, stop: Callable[[], bool], lost: Callable[[], str | None]) -> Iterator[Result]:
-        """The results of rows, as they are there."""
+        """Yield the result of each row when it ends."""
         while self.waiting or self.running:
             if stop():
                 self.waiting.clear()
@@ -136,12 +152,13 @@ class _Run:
                 self.waiting.append(_Turn(turn.row, turn.attempt + 1))
 
     def _refuse(self, turn: "_Turn") -> Result:
+        """Return the failure of a row that needs too much memory."""
         return self._keep(failed(
-            turn.row, "NotEnoughMemory", f"{turn.row.source}: needs about {turn.bytes / 1e9:.3g} GB of memory, and a "
-            f"row may take {self.row_memory / 1e9:.3g} (--memory): bin the image, or crop it, [bin sky=2] say"))
+            turn.row, "NotEnoughMemory", f"{turn.row.source}: needs about {turn.bytes / 1e9:.3g} GB of memory, but the "
+            f"limit of a row is {self.row_memory / 1e9:.3g} (--memory): bin the image, e.g. [bin sky=2], or crop it"))
 
     def _begin(self) -> None:
-        """Begins rows, in their order, as long as there are hands and memory for the next."""
+        """Start rows in their order, as long as jobs and memory are free."""
         jobs = max(self.jobs(), 1)
         while self.waiting and len(self.running) < jobs:
             needed = self.waiting[0].bytes
@@ -151,31 +168,33 @@ class _Run:
             order = Order(turn.row, self.folder.absolute(), self.threads, self.limits.timeout)
             try:
                 future = self.executor.submit(do, order)
-            except RuntimeError as error:  # a pool that is broken, or was shut down
-                raise ExecutorLost(f"what does the rows is gone: {error}") from None
+            except RuntimeError as error:  # the pool is broken, or was shut down
+                raise ExecutorLost(f"the executor is lost: {error}") from None
             self.running[future] = turn
             self.taken += needed
             future.add_done_callback(self.ended.put)
 
     def _result(self, future: "Future[Result]", turn: "_Turn", lost: Callable[[], str | None]) -> Result:
+        """Return the result of a row, or its failure. Raises `ExecutorLost`."""
         try:
             result = future.result()
         except (Exception, CancelledError) as error:
             if why := lost():
                 raise ExecutorLost(why) from None
             if isinstance(error, BrokenExecutor):
-                raise ExecutorLost(f"what does the rows is gone: {error}") from None
+                raise ExecutorLost(f"the executor is lost: {error}") from None
             return failed(turn.row, type(error).__name__, str(error), attempts=turn.attempt,
                           seconds=round(time.monotonic() - turn.began, 4))
         return replace(result, attempts=turn.attempt) if result.attempts else result
 
     def _keep(self, result: Result) -> Result:
+        """Store a result and return it."""
         self.done[result.row] = result
         self.has_failed |= not result.is_ok
         return result
 
     def wait_for_running(self) -> None:
-        """Lets rows finish that cannot be called off."""
+        """Cancel waiting rows, and wait for running ones."""
         for future in self.running:
             future.cancel()
         wait(self.running)
@@ -184,7 +203,7 @@ class _Run:
                 self._keep(replace(future.result(), attempts=turn.attempt))
 
     def keep_table(self) -> None:
-        """Writes the table now and then; where that cannot be, the end of the batch says so."""
+        """Write the table if enough time has passed; errors are reported when the batch ends."""
         start = time.monotonic()
         if start > self.write_at:
             with suppress(ChandraBinError):
@@ -193,7 +212,7 @@ class _Run:
             self.write_at = end + max(_TABLE_SECONDS, _TABLE_PART * (end - start))
 
     def write(self, why_not: str) -> None:
-        """Writes the table and the page. Raises `OutputError`."""
+        """Write the table and the page. Raises `OutputError`."""
         results = self._all(f"was not run: {why_not}")
         write_table(self.folder, results)
         ok = [result for result in results if result.is_ok]
@@ -203,11 +222,12 @@ class _Run:
             "Sum of seconds": f"{sum(result.seconds for result in ok):.1f} s"})
 
     def _all(self, why_not: str) -> list[Result]:
+        """Return the results of all rows; others fail with the reason ``why_not``."""
         return [self.done.get(row.number) or failed(row, "NotRun", why_not) for row in self.rows]
 
 
 class _Turn:
-    """A row that waits, or runs."""
+    """An attempt to run a row."""
 
     def __init__(self, row: Row, attempt: int = 1) -> None:
         self.row, self.attempt = row, attempt
@@ -215,5 +235,5 @@ class _Turn:
 
     @cached_property
     def bytes(self) -> float:
-        """The memory that it takes."""
+        """The estimated memory in bytes."""
         return estimated_bytes(self.row)

@@ -1,6 +1,6 @@
-"""What is done for one row, wherever that is: in this process, in one beside it, or on another machine.
+"""Work on one row, in this process, in a child process, or on another machine.
 
-What goes over the wire is small: the row, and what came of it. Files are read and written where the work is done.
+Only the row and its result are sent between processes. The worker reads and writes all files.
 """
 
 import contextlib
@@ -31,76 +31,77 @@ from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session
 from .manifest import Row
 
 _PICTURE = "bins.png"
-# Warnings, and matplotlib's settings, are the process's: rows of one process are done one after another.
+# Warnings and matplotlib's settings belong to the process: a process does its rows one after another.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class RowTimeout(ChandraBinError):  # noqa: N818
-    """A row took longer than it may."""
+    """A row exceeded its time limit."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker needs to do a row."""
+    """A row, and the settings that a worker needs for it."""
 
     row: Row
     results: Path
     """The folder of all clusters."""
     threads: int = 1
     seconds: float | None = None
-    """The row may take so long."""
+    """Time limit of the row; None: no limit."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a row."""
+    """The result of a row."""
 
     name: str
     status: str
     """``ok`` or ``failed``."""
     bins: int = 0
     seconds: float = 0.0
-    """That the row took, when it was done."""
+    """Duration of the row when it was done."""
     message: str = ""
-    """What went wrong, or what is worth knowing."""
+    """The error, or a note."""
     row: int = 0
-    """Its number in the manifest."""
+    """The number of the row in the manifest."""
     folder: str = ""
-    """Of the products, relative to that of the results."""
+    """Folder of the products, relative to that of the results."""
     source: str = ""
-    """The image, or the pipeline."""
+    """The image, or the folder of the pipeline."""
     picture: str = ""
-    """Of the bins, where it is, relative to the results."""
+    """Picture of the bins, relative to the folder of the results."""
     counts: float = 0.0
-    """In all bins."""
+    """Counts in all bins."""
     sn_min: float = 0.0
     sn_median: float = 0.0
     sn_max: float = 0.0
     cpu_seconds: float = 0.0
     memory_mb: float = 0.0
-    """The most that the worker had while it did the row, of 10^6 bytes."""
+    """Peak memory of the worker during the row, in 10^6 bytes."""
     attempts: int = 0
-    """How often the row was begun in this batch; 0 where it had been done before."""
+    """Number of attempts in this batch; 0 if the row was done before."""
     warnings: tuple[str, ...] = ()
     error: str = ""
-    """The class of what went wrong."""
+    """Class of the error."""
     version: str = ""
-    """What did the row."""
+    """Program and version that did the row."""
     host: str = ""
 
     @property
     def is_ok(self) -> bool:
+        """Whether the row succeeded."""
         return self.status == "ok"
 
 
 def failed(row: Row, error: str, message: str, **values: Any) -> Result:
-    """The result of a row that failed."""
+    """Return the result of a failed row."""
     return Result(row.name, "failed", message=one_line(message), row=row.number, folder=row.folder, source=row.source,
                   error=error, **values)
 
 
 def do(order: Order) -> Result:
-    """Does a row, or finds that it is done. What goes wrong is in the result."""
+    """Do a row unless it is done, and return its result; errors are part of the result."""
     with _ONE_AT_A_TIME:
         meter = _Meter()
         try:
@@ -108,8 +109,8 @@ def do(order: Order) -> Result:
         except MemoryError:
             return failed(order.row, "MemoryError", "not enough memory", **meter.read())
         except OSError as error:
-            said = str(error) if isinstance(error, ChandraBinError) else f"{error.filename}: {error.strerror or error}"
-            return failed(order.row, type(error).__name__, said, **meter.read())
+            text = str(error) if isinstance(error, ChandraBinError) else f"{error.filename}: {error.strerror or error}"
+            return failed(order.row, type(error).__name__, text, **meter.read())
         except Exception as error:
             kind = "" if isinstance(error, ChandraBinError) else f"unexpected error: {type(error).__name__}: "
             return failed(order.row, type(error).__name__, f"{kind}{error}", **meter.read())
@@ -117,25 +118,27 @@ def do(order: Order) -> Result:
 
 
 class _Meter:
-    """Time and memory from when it was made. Clocks that are set do not disturb it."""
+    """Measures time and memory since its creation, with monotonic clocks."""
 
     def __init__(self) -> None:
         self._start, self._cpu = time.monotonic(), time.process_time()
         self.started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with contextlib.suppress(OSError):  # of another system, which tells of the whole life of a process only
+        with contextlib.suppress(OSError):  # other systems report the peak over the life of a process only
             Path("/proc/self/clear_refs").write_text("5")
 
     def read(self) -> dict[str, Any]:
+        """Return the columns of the table that describe the run of a row."""
         return {"seconds": round(time.monotonic() - self._start, 4), "memory_mb": round(_peak_bytes() / 1e6, 1),
                 "cpu_seconds": round(time.process_time() - self._cpu, 4), "host": socket.gethostname(), "attempts": 1}
 
     def check(self, seconds: float | None) -> None:
-        """Raises `RowTimeout`."""
+        """Raise `RowTimeout` if the time limit is exceeded."""
         if seconds is not None and time.monotonic() - self._start > seconds:
-            raise RowTimeout(f"took more than {seconds:g} s, and was ended")
+            raise RowTimeout(f"took more than {seconds:g} s and was stopped")
 
 
 def _peak_bytes() -> float:
+    """Return the peak memory of this process."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -147,14 +150,14 @@ def _peak_bytes() -> float:
 
 @dataclass(frozen=True)
 class _Binning:
-    """The one task of a cluster."""
+    """The only task of a cluster."""
 
     name: str = "bin"
     after: tuple[str, ...] = ()
 
 
 class _Run(Runner[_Binning]):
-    """Bins the image of a row, unless its products are there as they were made."""
+    """Bins the image of a row, unless its products are up to date."""
 
     def __init__(self, session: Session, order: Order, meter: _Meter) -> None:
         super().__init__(session)
@@ -166,19 +169,24 @@ class _Run(Runner[_Binning]):
         self.kept: Sequence[str] = ()
 
     def why(self, task: _Binning) -> str | None:
+        """Return why the row must be done, or None."""
         return why_not_done(self.session.state, task.name, self._recipe)
 
     def recipe(self, task: _Binning) -> Recipe:  # noqa: ARG002 - there is one task
+        """Return the recipe of the row."""
         return self._recipe
 
-    def begin(self, task: _Binning, why: str) -> Callable[[Assignment], Made]:  # noqa: ARG002 - as of any task
+    def begin(self, task: _Binning, why: str) -> Callable[[Assignment], Made]:  # noqa: ARG002 - there is one task
+        """Return the function that bins the image."""
         return partial(_make, self._order, self._meter)
 
     def placed(self, task: _Binning, made: Made, kept: Sequence[str]) -> None:  # noqa: ARG002 - there is one task
+        """Store the names of the files that were set aside."""
         self.has_run, self.kept = True, kept
 
 
 def _bin(order: Order, meter: _Meter) -> Result:
+    """Do a row with an image."""
     row, task = order.row, _Binning()
     with opened(order.results / row.folder) as session:
         going = _Run(session, replace(order, row=row.expanded()), meter)
@@ -186,12 +194,12 @@ def _bin(order: Order, meter: _Meter) -> Result:
         record = session.state.records[task.name]
     extra = ""
     if going.kept:
-        extra = f"{', '.join(going.kept)} was not as it was made: kept in {row.folder}/{FOLDER}/replaced"
+        extra = f"{', '.join(going.kept)} had changed since it was made: moved to {row.folder}/{FOLDER}/replaced"
     return replace(_result(row, record, extra), attempts=int(going.has_run))
 
 
 def _make(order: Order, meter: _Meter, assignment: Assignment) -> Made:
-    """Make the products of a row. Time and memory are facts of the record, so that a row that is skipped has them."""
+    """Make the products of a row. The record holds time and memory, so that skipped rows report them."""
     made = make(assignment, partial(_bin_image, order, meter, assignment.scratch))
     meter.check(order.seconds)
     facts = {**made.record.facts, **meter.read()}
@@ -214,17 +222,19 @@ def _bin_image(order: Order, meter: _Meter, scratch: Path) -> Outcome:
 
 
 def _sn_facts(sn: Any) -> dict[str, float]:
+    """Return the columns of the table with the S/N of the bins."""
     if not len(sn):
         return {}
     return {"sn_min": float(np.min(sn)), "sn_median": float(np.median(sn)), "sn_max": float(np.max(sn))}
 
 
 def _versions() -> dict[str, str]:
+    """Return the versions of the programs that do a row."""
     return {"chandra-bin": __version__}
 
 
 def _settings(row: Row, folder: Path) -> dict[str, Any]:
-    """What decides what is made, as JSON has it; files from the folder of the products, so that all can move."""
+    """Return the settings of a row as JSON values; paths are relative to the products, so that all can be moved."""
 
     def named(value: Any) -> Any:
         if isinstance(value, tuple):
@@ -240,7 +250,7 @@ def _settings(row: Row, folder: Path) -> dict[str, Any]:
 
 
 def _inputs(row: Row) -> list[Path]:
-    """The files that are read. Raises `InputError` for one that is not there."""
+    """Return the input files of a row. Raises `InputError` for a missing file."""
     files = files_of(row.image, *row.files.all)
     for file in files:
         if not file.exists():
@@ -249,6 +259,7 @@ def _inputs(row: Row) -> list[Path]:
 
 
 def _result(row: Row, record: Record, extra: str = "") -> Result:
+    """Return the result of a row that is done."""
     facts = {**record.facts, "attempts": 0}
     message = "; ".join(text for text in (row.note, extra) if text)
     return Result(row.name, "ok", message=message, row=row.number, folder=row.folder, source=row.source,
@@ -257,19 +268,20 @@ def _result(row: Row, record: Record, extra: str = "") -> Result:
 
 
 def _version_text(versions: Mapping[str, str]) -> str:
+    """Return the column of the table with versions."""
     return ", ".join(f"{name} {value}" for name, value in versions.items())
 
 
 def _run_pipeline(order: Order, meter: _Meter) -> Result:
-    """The pipeline of a folder, which keeps its own records, and its report."""
+    """Run the pipeline of a folder, which has its own records, and write its report."""
     row = order.row
     assert row.pipeline is not None
-    said: list[str] = []
+    warned: list[str] = []
 
     def watch(event: runner.Event) -> None:
         meter.check(order.seconds)
         if event.kind in ("warning", "kept"):
-            said.append(one_line(event.text))
+            warned.append(one_line(event.text))
 
     done = runner.run(row.pipeline, threads=order.threads, watch=watch)
     if not done.is_reported:
@@ -280,10 +292,11 @@ def _run_pipeline(order: Order, meter: _Meter) -> Result:
     values = {**meter.read(), "attempts": int(bool(done.ran))}
     picture = os.path.relpath(pipeline.layout.bin_table.with_name(_PICTURE), order.results)
     return Result(row.name, "ok", message=row.note, row=row.number, folder=folder, source=row.source, picture=picture,
-                  warnings=tuple(dict.fromkeys(said)), version=_version_text(_versions()), **facts, **values)
+                  warnings=tuple(dict.fromkeys(warned)), version=_version_text(_versions()), **facts, **values)
 
 
 def _table_facts(layout: Layout) -> dict[str, Any]:
+    """Return the columns of the table with bins, counts and S/N."""
     from astropy.table import QTable
 
     table = QTable.read(layout.bin_table, format="ascii.ecsv")

@@ -1,4 +1,4 @@
-"""CIAO's tools, driven: the only room that starts processes."""
+"""Run CIAO's tools. Only this package starts other programs."""
 
 from . import tools
 from ._command import (

@@ -1,4 +1,4 @@
-"""The command line of a CIAO tool, as parts: an argument list for a run, and text for a script, come of the same."""
+"""The command line of a CIAO tool in parts, which give both the arguments of a run and the text of a script."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,37 +8,37 @@ from typing import Protocol, TypeAlias
 
 from chandra_bin.errors import InputError
 
-# Parameter files, and the tools' own buffers, hold values of this length.
+# Longest value in parameter files and in buffers of tools.
 _LONGEST = 1023
-# What breaks chandra_repro, blanksky, stacks and names with filters when it is part of a path.
+# Characters in paths that break chandra_repro, blanksky, stacks and names with filters.
 _ODD = re.compile(r"""[\s,;\[\]()+"'`$*?|&<>!#]""")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file, or the beginning of the names of several."""
+    """A file, or the common root of several file names."""
 
     path: Path
     is_output: bool = False
-    """Whether this command makes it."""
+    """Whether the command writes the file."""
     ending: str = ""
-    """Behind the path: ``/``, where a tool is to take the root of its outputs for a folder."""
+    """Text after the path: ``/`` if a tool must treat the root of its outputs as a folder."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """``[exclude sky=region(FILE)]``, or like, where a file has shapes, else nothing: no tool reads one without."""
+    """``[exclude sky=region(FILE)]`` or similar if the file has shapes, else nothing: tools cannot read empty files."""
 
     before: str
     region: File
     after: str
     when: File | None = None
-    """The file that must have shapes, where it is another one."""
+    """The file that must have shapes, if not ``region``."""
 
 
 @dataclass(frozen=True)
 class Temporary:
-    """A folder of the command alone, which is gone afterwards."""
+    """A temporary folder of the command."""
 
 
 Part: TypeAlias = str | File | Filter | Temporary
@@ -49,37 +49,40 @@ Name: TypeAlias = Path | tuple[Part, ...]
 
 
 class Files(Protocol):
-    """Where the files of a command are, and what is in them."""
+    """Paths of the files of a command, and the content of region files."""
 
-    def of(self, file: File) -> Path: ...
+    def of(self, file: File) -> Path:
+        """Return the path of a file."""
 
-    def has_shapes(self, region: File) -> bool: ...
+    def has_shapes(self, region: File) -> bool:
+        """Return whether a region file exists and has shapes."""
 
 
 class Places(Files, Protocol):
-    """And a folder for its temporary ones."""
+    """Paths of the files of a command, with a folder for temporary files."""
 
     @property
-    def temporary(self) -> Path: ...
+    def temporary(self) -> Path:
+        """The folder for temporary files."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A call of a tool: parameters by their full names, and the files that it must make."""
+    """A call of a tool: its parameters and required outputs."""
 
     tool: str
     parameters: Mapping[str, Value]
-    """By their full names; the one without a name is a bare word, for tools without parameter files."""
+    """Values by full names; the empty name gives a bare word, for tools without parameter files."""
     outputs: tuple[Path, ...] = ()
     purpose: str = ""
-    """One line for a reader."""
+    """One line for scripts."""
     meaning: Callable[[str], Sequence[str]] = field(default=lambda _: ())
-    """What its output says that a user should know."""
+    """Extracts results for the user from the output."""
     ardlib: Mapping[str, Value] = field(default_factory=dict)
-    """Values of ``ardlib.par``, by their full names, for tools that find the bad pixels of a chip there."""
+    """Values of ``ardlib.par`` by full names, for tools that read the bad pixels of a chip there."""
 
     def arguments(self, places: Places) -> list[str]:
-        """``name=value`` of each parameter. Raises `InputError` for paths and values that CIAO does not take."""
+        """Return ``name=value`` of each parameter. Raises `InputError` for paths and values that CIAO cannot read."""
         return [f"{name}{'=' if name else ''}{self._text(name, value, places)}"
                 for name, value in self.parameters.items()]
 
@@ -88,15 +91,16 @@ class Command:
         return {name: self._text(name, value, places) for name, value in self.ardlib.items()}
 
     def _text(self, name: str, value: Value, places: Places) -> str:
+        """Return a value as text. Raises `InputError` if it is too long."""
         text = "".join(_part(each, places) for each in parts_of(value))
         if len(text) > _LONGEST:
-            raise InputError(f"{self.tool}: {name} is {len(text)} characters long ({text[:60]}...), and CIAO takes "
+            raise InputError(f"{self.tool}: {name} has {len(text)} characters ({text[:60]}...), but CIAO accepts "
                              f"{_LONGEST}: work in a folder with a shorter name")
         return text
 
 
 def parts_of(value: Value) -> tuple[Part, ...]:
-    """The parts of a value, with what is no text as CIAO writes it."""
+    """Return the parts of a value, with numbers and booleans in CIAO's notation."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, bool):
@@ -109,6 +113,7 @@ def parts_of(value: Value) -> tuple[Part, ...]:
 
 
 def _part(part: Part, places: Places) -> str:
+    """Return a part as text."""
     if isinstance(part, str):
         return part
     if isinstance(part, Temporary):
@@ -121,12 +126,12 @@ def _part(part: Part, places: Places) -> str:
 
 
 def checked_path(path: Path) -> str:
-    """A path as text. Raises `InputError` for characters that CIAO's tools trip over."""
+    """Return a path as text. Raises `InputError` for characters that CIAO's tools cannot handle."""
     if odd := _ODD.search(str(path)):
-        raise InputError(f"{path}: has {odd[0]!r} in its name, which CIAO does not take: rename it, or move it")
+        raise InputError(f"{path}: has {odd[0]!r} in its name, which CIAO does not accept: rename it, or move it")
     return str(path)
 
 
 def is_plain_path(path: str | Path) -> bool:
-    """Whether a path holds no character that CIAO's tools trip over."""
+    """Return whether CIAO's tools can handle all characters of a path."""
     return _ODD.search(str(path)) is None

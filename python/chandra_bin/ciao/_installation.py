@@ -1,4 +1,4 @@
-"""CIAO as it is installed: where, of which version, with which calibration."""
+"""Find the installation of CIAO, its versions, and its calibration database."""
 
 import os
 import re
@@ -16,21 +16,21 @@ _FIRST = "dmcopy"
 _WAIT_S = 120.0
 _TABLE = {"ciao": "CIAO", "ciao-contrib": "contrib", "caldb": "CALDB", "caldb_main": "CALDB"}
 _LINE = re.compile(r"(CIAO|Contrib|CALDB)\s*:\D*?(\d[\w.]*)(.*)", re.IGNORECASE)
-# Contributed scripts may be numbered within a release of CIAO; then their day tells them apart.
+# Contributed scripts of one release of CIAO may have different days.
 _DAY = re.compile(r"\w+day,?\s+(\w+ \d+, \d{4})")
 _NAMES = {"ciao": "CIAO", "contrib": "contrib", "caldb": "CALDB"}
-# The package of blank-sky events, which CALDB comes without.
+# The package of blank-sky events, which is not part of the main CALDB package.
 _BLANK_SKY = Path("data/chandra/acis/bkgrnd")
 # specextract has resp_pos since CIAO 4.15; parallel and nproc, and the field of view by fluximage, since 4.14.
 OLDEST = "4.15"
-# The versions whose scripts were read for this program.
+# The versions whose scripts this program was written for.
 READ = "4.17 and 4.18"
 _CALDB_VERSIONS = Path("docs/chandra/caldb_version/caldb_version.fits")
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Where CIAO is. Versions may be unknown, and the calibration database absent."""
+    """An installation of CIAO. Versions may be unknown, and the calibration database missing."""
 
     folder: Path
     """ASCDS_INSTALL."""
@@ -48,31 +48,32 @@ class Installation:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of ``CIAO``, ``contrib`` and ``CALDB``, where they are known. Raises `InputError` where CIAO does not say."""
+        """The known versions of ``CIAO``, ``contrib`` and ``CALDB``. Raises `InputError` if that of CIAO is unknown."""
         found = _versions(self.folder, self.caldb, os.environ.get("PATH", ""))
         return dict(found)
 
     @property
     def is_too_old(self) -> bool:
-        """Whether CIAO lacks parameters that are given here. Raises `InputError` where its version is unknown."""
+        """Whether CIAO lacks required parameters. Raises `InputError` if its version is unknown."""
         version, oldest = ([int(each) for each in re.findall(r"\d+", text)[:2]]
                            for text in (self.versions["CIAO"], OLDEST))
         return version < oldest
 
     def has(self, tool: str) -> bool:
+        """Return whether a tool is in PATH."""
         return shutil.which(tool) is not None
 
 
 def find_installation(environment: Mapping[str, str] = os.environ) -> Installation | None:
-    """The CIAO that the shell was set up for; None without one.
+    """Return the CIAO that the shell is set up for, or None.
 
-    A conda environment that is not activated, or a tar install whose ``ciao.sh`` was not sourced, is not found: the
-    tools would not run either.
+    A conda environment that is not activated, or a tar installation whose ``ciao.sh`` was not sourced, is not found,
+    since its tools would not run.
     """
     program = shutil.which(_FIRST, path=environment.get("PATH"))
     if program is None:
         return None
-    # conda's activation sets it too; where it does not, tools are in its bin.
+    # Activation by conda usually sets ASCDS_INSTALL; otherwise tools are in its bin.
     named = environment.get("ASCDS_INSTALL")
     folder = Path(named) if named and Path(named).is_dir() else Path(program).resolve().parent.parent
     caldb = environment.get("CALDB")
@@ -80,44 +81,44 @@ def find_installation(environment: Mapping[str, str] = os.environ) -> Installati
 
 
 def need_installation(instead: str = 'choose engine = "native"') -> Installation:
-    """Raises `InputError` without CIAO or its calibration database, and for a CIAO that is too old.
+    """Return the installation. Raises `InputError` without CIAO or its calibration database, or if CIAO is too old.
 
-    ``instead`` is what a user can do without CIAO.
+    ``instead`` is the advice for users without CIAO.
     """
     found = find_installation()
     if found is None:
-        raise InputError("CIAO is not at hand (no dmcopy in PATH): activate its conda environment, or source its "
-                         f"ciao.sh; or {instead}; 'chandra-bin doctor' tells more")
+        raise InputError("CIAO is not set up (no dmcopy in PATH): activate its conda environment, or source its "
+                         f"ciao.sh; or {instead}; see 'chandra-bin doctor'")
     if found.caldb is None:
-        raise InputError(f"CALDB is {os.environ.get('CALDB', '')!r}, which is no folder: without the calibration "
-                         "database CIAO calibrates nothing: install it (conda: caldb_main), and set CALDB")
+        raise InputError(f"CALDB must be the folder of the calibration database, got {os.environ.get('CALDB', '')!r}: "
+                         "install the database (conda: caldb_main), and set CALDB")
     if found.is_too_old:
-        raise InputError(f"{found.folder}: is CIAO {found.versions['CIAO']}, and {OLDEST} or newer is needed (its "
+        raise InputError(f"{found.folder}: CIAO {found.versions['CIAO']} is too old, {OLDEST} or newer is needed (its "
                          f"specextract has no resp_pos): update CIAO, or {instead}")
     return found
 
 
 @lru_cache
 def _versions(folder: Path, caldb: Path | None, path: str) -> tuple[tuple[str, str], ...]:
-    """``path`` (PATH) is what the answer depends on beside the folders."""
+    """Return the versions of an installation; ``path`` is PATH, on which they also depend."""
     found = parse_versions(_ask_ciaover(path))
     if "CIAO" not in found:
         found |= parse_versions(_version_file(folder))
     if "CIAO" not in found:
-        raise InputError(f"{folder}: CIAO does not say its version, neither by ciaover nor in the file VERSION: "
-                         "install it anew")
+        raise InputError(f"{folder}: the version of CIAO is unknown, neither ciaover nor the file VERSION gives it: "
+                         "reinstall CIAO")
     if caldb is not None and "CALDB" not in found and (version := caldb_version(caldb)):
         found["CALDB"] = version
     return tuple(found.items())
 
 
 def parse_versions(text: str) -> dict[str, str]:
-    """Of CIAO, contrib and CALDB, from what ``ciaover -v`` prints: lines ``CIAO : CIAO 4.15 ...``, or conda's table."""
+    """Return the versions in the output of ``ciaover -v``: lines ``CIAO : CIAO 4.15 ...``, or the table of conda."""
     found: dict[str, str] = {}
     for line in text.splitlines():
-        if said := _LINE.match(line.strip()):
-            name, version = _NAMES[said[1].lower()], said[2]
-            if name == "contrib" and "." not in version and (day := _DAY.search(said[3])):
+        if matched := _LINE.match(line.strip()):
+            name, version = _NAMES[matched[1].lower()], matched[2]
+            if name == "contrib" and "." not in version and (day := _DAY.search(matched[3])):
                 version = f"{version} ({day[1]})"
             found.setdefault(name, version)
             continue
@@ -128,6 +129,7 @@ def parse_versions(text: str) -> dict[str, str]:
 
 
 def _ask_ciaover(path: str) -> str:
+    """Return the output of ``ciaover -v``, empty if it fails."""
     program = shutil.which("ciaover", path=path)
     if program is None:
         return ""
@@ -139,16 +141,17 @@ def _ask_ciaover(path: str) -> str:
         return ""
     with process:
         try:
-            said, _ = process.communicate(timeout=_WAIT_S)
-        except BaseException as error:  # it is a script, with children
+            output, _ = process.communicate(timeout=_WAIT_S)
+        except BaseException as error:  # ciaover is a script with children
             os.killpg(process.pid, signal.SIGKILL)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            said = b""
-    return said.decode(errors="replace")
+            output = b""
+    return output.decode(errors="replace")
 
 
 def _version_file(folder: Path) -> str:
+    """Return the content of the file VERSION as a line of ciaover."""
     try:
         text = (folder / "VERSION").read_text(errors="replace")
     except OSError:
@@ -157,7 +160,7 @@ def _version_file(folder: Path) -> str:
 
 
 def caldb_version(caldb: Path) -> str | None:
-    """Return the last version in the database's own table of versions; None where there is no such table."""
+    """Return the last version in the database's table of versions; None without this table."""
     from chandra_bin.fits.tables import open_fits
 
     try:

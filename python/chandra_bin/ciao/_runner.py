@@ -1,7 +1,7 @@
-"""Runs tools so that any number of runs, side by side, share nothing, and success means that the files are there.
+"""Run tools so that parallel runs share nothing, and check their outputs.
 
-Each call has parameter files (PFILES), a folder for temporary files (ASCDS_WORK_PATH) and a process group of its own,
-no input to wait for, and English messages. See `Runner.run` for what counts as success.
+Each call has its own parameter files (PFILES), folder for temporary files (ASCDS_WORK_PATH) and process group, no
+standard input, and English messages. `Runner.run` defines success.
 """
 
 import contextlib
@@ -25,31 +25,31 @@ from ._chatter import error_in, last_lines, warnings_in
 from ._command import Command, File, Files, Places, is_plain_path
 from ._installation import Installation
 
-# Of what a tool prints, this much is kept of the beginning and of the end.
+# Bytes of the output of a tool that are stored from its beginning and from its end.
 _KEPT_BYTES = 1_000_000
 _LONGEST_LINE = 4000
 _FULL = b"No space left on device"
-# A disk with less room than this is full, whatever a tool says.
+# A disk with less free space than this counts as full.
 _LEAST_BYTES = 1_000_000
-# What a group of processes has to end by itself before it is killed.
+# Seconds until a group of processes that was asked to end is killed.
 _GRACE_S = 5.0
 _POLL_S = 0.02
-# Of users' own set-ups for all runs, which may hold another day's settings; and what leads CIAO's scripts to the Python
-# of this program, which has none of their modules.
+# Variables of the user's setup, which may have settings of another run, and of this program's Python, which lacks the
+# modules of CIAO's scripts.
 _NOT_OURS = ("PDIRS", "UPARM", "PFILES", "ASCDS_WORK_PATH", "LC_ALL", "LANG", "LANGUAGE", "PYTHONPATH", "PYTHONHOME",
              "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
 class ToolRun:
-    """A run of a tool that went well."""
+    """A successful run of a tool."""
 
     line: str
-    """How it was called."""
+    """The command line."""
     warnings: tuple[str, ...]
     facts: tuple[str, ...]
     log: Path
-    """What it printed."""
+    """File with the output."""
 
 
 @dataclass
@@ -58,24 +58,29 @@ class Runner:
 
     installation: Installation
     scratch: Path
-    """A folder that exists, on a disk with room; what is made in it is gone when a command ends."""
+    """An existing folder on a disk with free space; a command removes its files there when it ends."""
     logs: Path
-    """A folder for what the tools print: ``{label}-{n}-{tool}.log``."""
+    """Folder for the output of tools: ``{label}-{n}-{tool}.log``."""
     label: str
     limit_s: float
-    """The longest that one tool may take."""
+    """Time limit of one tool in seconds."""
     count: int = field(default=0, init=False)
 
     def run(self, command: Command, places: Files, folder: Path | None = None) -> ToolRun:
-        """Runs a tool and waits for it. Its current folder is ``folder``, or one that is gone afterwards.
+        """Run a tool and wait for it. Its current folder is ``folder``, or a temporary one.
 
-        specextract fails wherever the real path of its current folder holds a blank, so that one is below the system's
-        temporary folder where the path of ``scratch`` is not plain.
+        Success means exit code 0, no error message, and that this run wrote each output, completely if it is a FITS
+        file. If this process is interrupted, the tool and its children end too. specextract fails if the real path of
+        its current folder has a blank: if ``scratch`` has one, the current folder is in the system's temporary folder.
 
-        Success is: exit code 0, and no line of an error, and each output there, made by this run, and whole as a FITS
-        file where its name says that it is one. Raises `ToolError` for a tool that ran to its end and failed; and
-        `InputError` for one that is not there, was killed or took too long, and for arguments that CIAO does not take;
-        `OutputError` where the disk is full. What ends this process ends the tool, with all its children.
+        Raises
+        ------
+        ToolError
+            If the tool ran to its end and failed.
+        InputError
+            If the tool is missing, was killed or took too long, and for arguments that CIAO does not accept.
+        OutputError
+            If the disk is full.
         """
         self.count += 1
         log = self.logs / f"{self.label}-{self.count:02d}-{command.tool}.log"
@@ -87,7 +92,7 @@ class Runner:
                 for name in ("param", "tmp"):
                     (own / name).mkdir()
                 here = folder or _current_folder(here)
-            inside = _Here(places, own / "tmp")
+            inside = _ToolPlaces(places, own / "tmp")
             arguments = command.arguments(inside)
             if command.ardlib:
                 write_ardlib(self.installation.folder, own / "param", command.ardlib_texts(inside))
@@ -101,7 +106,7 @@ class Runner:
         except BaseException as error:
             is_full = isinstance(error, ToolError) and shutil.disk_usage(self.scratch).free < _LEAST_BYTES
             for path in self._outputs(command, places):
-                if path.is_file():  # half done, or of something that failed
+                if path.is_file():  # incomplete, or from a failed run
                     path.unlink()
             if is_full:
                 raise OutputError(f"{error} (the disk is full)") from None
@@ -113,85 +118,93 @@ class Runner:
         return ToolRun(line, tuple(warnings_in(output.lines)), tuple(command.meaning("\n".join(output.lines))), log)
 
     def _environment(self, own: Path) -> dict[str, str]:
+        """Return the environment of a call with its own folder."""
         install = self.installation.folder
         system = ":".join(str(install / name) for name in ("param", "contrib/param"))
-        kept = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-        path = os.pathsep.join([str(install / "bin"), str(install / "contrib/bin"), kept.get("PATH", os.defpath)])
-        return {**kept, "PATH": path, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
+        ours = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+        path = os.pathsep.join([str(install / "bin"), str(install / "contrib/bin"), ours.get("PATH", os.defpath)])
+        return {**ours, "PATH": path, "PFILES": f"{own / 'param'};{system}", "ASCDS_WORK_PATH": str(own / "tmp"),
                 "TMPDIR": str(own / "tmp"), "LC_ALL": "C", "NO_COLOR": "1",
-                # Else what a script prints on standard output comes behind its error, in the log too.
+                # Otherwise the standard output of a script comes after its error in the log.
                 "PYTHONUNBUFFERED": "1"}
 
     def _outputs(self, command: Command, places: Files) -> list[Path]:
+        """Return the paths of the outputs of a command."""
         return [places.of(File(path, is_output=True)) for path in command.outputs]
 
     def _check(self, command: Command, output: "_Output", before: dict[Path, object], log: Path) -> None:
+        """Raise an error unless a tool succeeded."""
         tool, where = command.tool, f"see {log}"
         if output.is_late:
-            raise InputError(f"{tool}: took longer than {self.limit_s / 3600:g} h (tool_hours), and was ended: {where}")
+            raise InputError(f"{tool}: took longer than {self.limit_s / 3600:g} h (tool_hours) and was stopped: "
+                             f"{where}")
         if output.code < 0:
             name = signal.Signals(-output.code).name if -output.code in set(signal.Signals) else str(-output.code)
-            raise InputError(f"{tool}: was killed ({name}; for want of memory?): {where}")
+            raise InputError(f"{tool}: killed ({name}; out of memory?): {where}")
         if output.is_full:
             raise OutputError(f"{tool}: {output.error or 'no space left on device'}: {where}")
         if output.code:
             raise ToolError(f"{tool}: failed with exit code {output.code}"
                              f"{f': {output.error}' if output.error else ''}{output.last_words}: {where}")
         if output.error:
-            raise ToolError(f"{tool}: says: {output.error}: {where}")
+            raise ToolError(f"{tool}: reported an error: {output.error}: {where}")
         if missing := [path.name for path, mark in before.items() if _mark(path) in (None, mark)]:
-            raise ToolError(f"{tool}: ended well, but did not write {_listed(missing)}{output.reason}: {where}")
+            raise ToolError(f"{tool}: exit code 0, but did not write {_listed(missing)}{output.reason}: {where}")
         for path in before:
             _check_whole(tool, path, where)
 
 
 @dataclass(frozen=True)
-class _Here(Places):
-    """The places of a command's files, and the folder for its temporary ones."""
+class _ToolPlaces(Places):
+    """Paths of the files of a command, and the folder for its temporary files."""
 
     places: Files
     folder: Path
 
     def of(self, file: File) -> Path:
+        """Return the path of a file."""
         return self.places.of(file)
 
     def has_shapes(self, region: File) -> bool:
+        """Return whether a region file exists and has shapes."""
         return self.places.has_shapes(region)
 
     @property
     def temporary(self) -> Path:
+        """The folder for temporary files."""
         return self.folder
 
 
 @dataclass
 class _Output:
-    """What a process printed, and how it ended."""
+    """The output of a process, and how it ended."""
 
     lines: list[str]
     error: str | None
-    """The first line that says so."""
+    """The first error message."""
     code: int
     is_late: bool
     is_full: bool
-    """Whether it said that a disk is."""
+    """Whether the process reported a full disk."""
 
     @property
     def last_words(self) -> str:
-        """The last lines other than the error, in parentheses: scripts give the reason of a failure as a plain line."""
+        """The last lines except the error, in parentheses: scripts print the reason of a failure as a plain line."""
         lines = last_lines(self.lines, self.error)
         return f" (its last lines: {' / '.join(lines)})" if lines else ""
 
     @property
     def reason(self) -> str:
-        """The warnings, which name what a tool has passed over; without a warning, the last lines."""
+        """The warnings, which name skipped input; without a warning, the last lines."""
         warned = warnings_in(self.lines)
         return f" (it warned: {' / '.join(warned)})" if warned else self.last_words
 
 
 @contextlib.contextmanager
 def _log_of(path: Path, line: str) -> Iterator[BinaryIO]:
-    """A new file that begins with a command line. What is written to it later may be lost where the disk is full: that
-    is told by what the tool could not write.
+    """Open a new log file that begins with a command line.
+
+    Later output may be lost if the disk is full; missing outputs of the tool report that.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +216,7 @@ def _log_of(path: Path, line: str) -> Iterator[BinaryIO]:
 
 
 def _current_folder(path: Path) -> Path:
-    """Makes a folder in which a tool can run: ``path``, or one with a plain real path."""
+    """Make and return a folder in which a tool can run: ``path``, or one with a plain real path."""
     if is_plain_path(os.path.realpath(path)):
         path.mkdir()
         return path
@@ -212,26 +225,28 @@ def _current_folder(path: Path) -> Path:
 
 
 def _listed(names: list[str]) -> str:
+    """Return at most five names as text."""
     return ", ".join(names) if len(names) <= 5 else f"{', '.join(names[:4])} and {len(names) - 4} more"
 
 
 def _program(tool: str, log_file: BinaryIO, log: Path) -> str:
-    """The file of a tool."""
+    """Return the file of a tool. Raises `InputError` if it is missing."""
     found = shutil.which(tool)
     if found is None:
         with contextlib.suppress(OSError):
-            log_file.write(f"is not in PATH={os.environ.get('PATH')}\n".encode(errors="replace"))
-        raise InputError(f"{tool}: there is no such program in PATH, and CIAO has it: install CIAO anew, with its "
-                         f"contributed scripts: see {log}")
+            log_file.write(f"not found in PATH={os.environ.get('PATH')}\n".encode(errors="replace"))
+        raise InputError(f"{tool}: program of CIAO not found in PATH: reinstall CIAO with its contributed scripts: see "
+                         f"{log}")
     return os.path.abspath(found)
 
 
 def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_file: BinaryIO, log: Path,
              limit_s: float) -> _Output:
+    """Run a program, and return its output."""
     try:
         process = subprocess.Popen(argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
-    except OSError as error:  # of another machine, its interpreter gone, no process to be had
+    except OSError as error:  # wrong architecture, missing interpreter, no free process
         why = reason(error)
         with contextlib.suppress(OSError):
             log_file.write(f"{argv[0]}: {why}\n".encode(errors="replace"))
@@ -243,7 +258,7 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
         thread.start()
         is_late = not _wait(process, limit_s)
         _end_group(process)
-        # Whoever holds the pipe has ended now, or left the group; it is not waited for without end.
+        # All processes with the pipe have ended, or left the group: do not wait for them without limit.
         thread.join(_GRACE_S)
     except BaseException:
         _end_group(process)
@@ -253,20 +268,20 @@ def _execute(argv: list[str], environment: dict[str, str], folder: Path, log_fil
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process, and its children, which may have outlived it.
+    """End a process and its children, which may have outlived it.
 
-    It is taken off the system's list last: until then no other group of processes can have its number.
+    The process is waited for last: until then no other group of processes can have its number.
     """
     try:
         os.killpg(process.pid, signal.SIGTERM)
         _wait(process, _GRACE_S)
-    finally:  # who is in a hurry presses Ctrl-C twice
+    finally:  # also after a second Ctrl-C
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _wait(process: "subprocess.Popen[bytes]", limit_s: float) -> bool:
-    """Whether a process ends within a time. It stays on the system's list."""
+    """Return whether a process ends within a time; it is not waited for."""
     deadline = time.monotonic() + limit_s
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() > deadline:
@@ -276,7 +291,7 @@ def _wait(process: "subprocess.Popen[bytes]", limit_s: float) -> bool:
 
 
 class _OutputReader:
-    """Reads what a process prints as it comes: looks at each line, and keeps the beginning and the end."""
+    """Reads the output of a process: checks each line, and stores the beginning and the end."""
 
     def __init__(self, stream: BinaryIO, log: BinaryIO) -> None:
         self._stream, self._log = stream, log
@@ -289,9 +304,9 @@ class _OutputReader:
         self.is_full = False
 
     def read(self) -> None:
-        """Until nobody has the other end any more."""
+        """Read until all writers have closed the pipe."""
         with self._stream:
-            # Pieces of a line without end, a progress bar say, are lines too.
+            # Parts of a very long line, such as a progress bar, count as lines.
             while line := self._stream.readline(_LONGEST_LINE):
                 with self._lock:
                     if self._is_over:
@@ -299,11 +314,12 @@ class _OutputReader:
                     self._take(line)
 
     def _take(self, line: bytes) -> None:
+        """Check and store a line."""
         self.is_full = self.is_full or _FULL in line
         if self.error is None:
-            # What is said behind a progress bar begins where that ends.
-            said = (error_in(each.decode(errors="replace")) for each in line.rstrip().split(b"\r"))
-            self.error = next(filter(None, said), None)
+            # A message after a progress bar begins where the bar ends.
+            errors = (error_in(each.decode(errors="replace")) for each in line.rstrip().split(b"\r"))
+            self.error = next(filter(None, errors), None)
         if self._head_size < _KEPT_BYTES:
             self._head.append(line)
             self._head_size += len(line)
@@ -317,20 +333,21 @@ class _OutputReader:
             self._lost += len(gone)
 
     def close(self) -> None:
-        """Adds the end to the log. What is printed from now on is lost."""
+        """Add the end to the log. Later output is lost."""
         with self._lock, contextlib.suppress(OSError):
             self._is_over = True
             if self._lost:
-                self._log.write(f"\n... {self._lost} bytes are left out here ...\n".encode())
+                self._log.write(f"\n... {self._lost} bytes are omitted here ...\n".encode())
             self._log.write(b"".join(self._tail))
 
     @property
     def lines(self) -> list[str]:
+        """The stored lines."""
         return [line.decode(errors="replace").rstrip("\r\n") for line in [*self._head, *self._tail]]
 
 
 def _mark(path: Path) -> object:
-    """What changes when a file is written; None without a file, or with an empty one."""
+    """Return a value that changes when a file is written; None for a missing or empty file."""
     try:
         status = path.stat()
     except OSError:
@@ -339,7 +356,7 @@ def _mark(path: Path) -> object:
 
 
 def _check_whole(tool: str, path: Path, where: str) -> None:
-    """Raises `ToolError` for a FITS file that is cut off."""
+    """Raise `ToolError` for a truncated FITS file."""
     from chandra_bin.fits.tables import open_fits
 
     if path.suffix == ".reg" or path.is_dir():
@@ -349,5 +366,5 @@ def _check_whole(tool: str, path: Path, where: str) -> None:
             for hdu in hdus:
                 hdu.check_size()
     except InputError as error:
-        raise ToolError(f"{tool}: ended well, but what it wrote is damaged: {error}: {where}") from None
+        raise ToolError(f"{tool}: exit code 0, but its output is damaged: {error}: {where}") from None
 

@@ -1,4 +1,4 @@
-"""What usually follows a command: the commands that are suggested at its end."""
+"""The commands that are suggested at the end of a command."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""The steps from archive to bins and maps as one program: configuration, tasks, and the runner that resumes them."""
+"""The pipeline from archive files to bins and maps: configuration, tasks, and the runner that resumes them."""
 
 from .runner import Done, Event, TaskState, run, status
 

@@ -1,4 +1,4 @@
-"""Who does a task: this program, or CIAO; and by which versions."""
+"""The engine of each task, this program or CIAO, and its versions."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _OWN = {"chandra-bin": __version__}
 _NATIVE = ".native"
 _SPECTRA = ".spectra"
 _CIAO = ".ciao.run"
-# The functions that do the tasks of a kind, by engine, in modules that are imported when they run.
+# The function of each kind of task by engine, in modules that are imported when they run.
 ENGINES: dict[str, dict[str, tuple[str, str]]] = {
     "native": {
         "look": (_NATIVE, "look_at_observations"),
@@ -49,14 +49,14 @@ ENGINES: dict[str, dict[str, tuple[str, str]]] = {
 
 
 def function_of(engine: str, kind: str) -> Callable[[Job], None]:
-    """What does a task."""
+    """Return the function that does a kind of task."""
     module, name = ENGINES[engine][kind]
     found: Callable[[Job], None] = getattr(importlib.import_module(module, __package__), name)
     return found
 
 
 def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]) -> str:
-    """What does the tasks of a kind: with ``auto`` CIAO where it is at hand, with all that it needs."""
+    """Return the engine of a kind of task: with ``auto`` CIAO if it is set up and has all that it needs."""
     kinds = ENGINES["ciao"]
     if kind not in kinds or (settings.engine == "native" and kind in ENGINES["native"]):
         return "native"
@@ -69,13 +69,13 @@ def engine_of(kind: str, settings: Settings, archive: Sequence[ObservationFiles]
 
 
 def by_ciao_if_taken(settings: Settings) -> bool:
-    """Return whether CIAO does what it can do: it is chosen, or there."""
+    """Return whether CIAO does the tasks that it can do: it is selected, or set up and ``auto``."""
     found = find_installation()
     return settings.engine == "ciao" or (settings.engine == "auto" and found is not None and found.caldb is not None)
 
 
 def makes_tiles(settings: Settings, table: Path) -> bool:
-    """Return whether CIAO makes the responses of step 9, or has made them: ``table``."""
+    """Return whether CIAO makes the responses of step 9, or has made them (``table`` exists)."""
     is_asked = settings.response_tiles is None and settings.redshift is not None and settings.tiles_per_chip > 0
     if not is_asked or settings.engine == "native":
         return False
@@ -83,11 +83,11 @@ def makes_tiles(settings: Settings, table: Path) -> bool:
 
 
 def versions_of(engine: str) -> dict[str, str]:
-    """The versions that a task's outputs depend on. Raises `InputError` where CIAO is chosen, and is not there."""
+    """Return the versions that outputs of a task depend on. Raises `InputError` if CIAO is needed and not set up."""
     return _OWN if engine == "native" else {**_OWN, **need_installation().versions}
 
 
 def versions_at_hand(engine: str) -> dict[str, str]:
-    """The same, as far as they are known now: CIAO may be missing, or too old, where nothing is to be done by it."""
+    """Return the known versions of an engine, for comparison with records: CIAO may be missing or too old."""
     found = None if engine == "native" else find_installation()
     return {**_OWN, **found.versions} if found else _OWN

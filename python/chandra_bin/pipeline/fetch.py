@@ -1,4 +1,4 @@
-"""Observations of the archive, fetched by CIAO's download_chandra_obsid."""
+"""Fetch observations of the archive by CIAO's download_chandra_obsid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,30 +14,40 @@ _LIMIT_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class _AsNamed:
+    """Files of a command at their own paths."""
+
     def of(self, file: File) -> Path:
+        """Return the path of a file."""
         return file.path
 
     def has_shapes(self, region: File) -> bool:
+        """Return whether a region file exists."""
         return region.path.exists()
 
 
 def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
-    """Fetches ObsIDs into folders of their own in ``directory``, which is made; those that are there are left alone.
+    """Fetch ObsIDs into folders in ``directory``, skip existing ones, and return the new folders.
 
-    One after another, so that what has come stays where a later one fails. An ObsID's folder appears when all of it is
-    there. Returns the new ones. Raises `InputError` where CIAO is not set
-    up, or has no such ObsID, and `OutputError`.
+    ObsIDs are fetched one after another, so that a failure does not lose earlier ones. The folder of an ObsID appears
+    when it is complete.
+
+    Raises
+    ------
+    InputError
+        If CIAO is not set up, or does not find an ObsID.
+    OutputError
+        If files cannot be written.
     """
     for obsid in obsids:
         if obsid_number(obsid) is None:
-            raise InputError(f"{obsid!r} is no ObsID: they are numbers")
+            raise InputError(f"invalid ObsID {obsid!r}: ObsIDs are numbers")
     wanted = list(dict.fromkeys(each.lstrip("0") for each in obsids))
     missing = [each for each in wanted if not (directory / each).exists()]
     if not missing:
         return []
     installation = find_installation()
     if installation is None:
-        raise InputError("CIAO is not at hand (no dmcopy in PATH), which brings download_chandra_obsid: activate its "
+        raise InputError("CIAO, which has download_chandra_obsid, is not set up (no dmcopy in PATH): activate its "
                          "conda environment, or source its ciao.sh")
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -49,16 +59,17 @@ def fetch(directory: Path, obsids: Sequence[str], logs: Path) -> list[Path]:
 
 
 def _fetch_one(runner: Runner, obsid: str, here: Path, directory: Path) -> Path:
+    """Fetch an ObsID and return its folder."""
     with writing(here):
         here.mkdir(exist_ok=True)
     try:
-        said = runner.run(tools.download_chandra_obsid([obsid]), _AsNamed(), folder=here)
+        done = runner.run(tools.download_chandra_obsid([obsid]), _AsNamed(), folder=here)
     except ChandraBinError as error:
         raise type(error)(f"ObsID {obsid}: {error}") from None
     if not any((here / obsid).rglob("*.fits*")):
-        # It passes over an ObsID that is not there, and ends with exit code 0.
-        reason = f" ({' / '.join(said.warnings)})" if said.warnings else ""
-        raise InputError(f"ObsID {obsid}: download_chandra_obsid brought nothing{reason}: is it a public observation? "
-                         f"see {said.log}")
+        # The tool skips unknown ObsIDs and ends with exit code 0.
+        reason = f" ({' / '.join(done.warnings)})" if done.warnings else ""
+        raise InputError(f"ObsID {obsid}: download_chandra_obsid fetched no file{reason}: is the observation public? "
+                         f"see {done.log}")
     with writing(directory):
         return (here / obsid).rename(directory / obsid)

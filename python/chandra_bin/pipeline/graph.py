@@ -1,4 +1,4 @@
-"""The tasks of the steps: the files each reads, the settings it depends on, and the function that does it."""
+"""The tasks of the steps: the files that each reads, the settings that it depends on, and its kind."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,51 +12,51 @@ from .config import Settings
 from .engines import engine_of, makes_tiles
 from .layout import Layout, ObsLayout
 
-# What each step is for.
+# Purpose of each step.
 STEPS = {1: "look at the archive's files", 2: "events", 3: "sources, flares, clean images", 4: "merged images",
          5: "scaled flux", 6: "regions, sources removed, cropped images", 7: "contour binning",
          8: "regions of the bins on the sky", 9: "spectra and responses of the bins", 10: "fits, and maps"}
 
-# The last one without spectra of the bins.
+# The last step without spectra of the bins.
 STEP_OF_BINS = 8
 
 _IMAGES = ("band", "binsize", "ecf", "expmapthresh", "area_cm2", "ccd_ids")
-# Another name of the cluster, or another band, gives files other names.
+# File names depend on the name of the cluster and on the band.
 _NAMED = ("name", "band")
 _DETECT = ("scales", "maxiter", "sigthresh", "ellsigma")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A part of a step that is done, or not, as a whole."""
+    """A part of a step that is done as a whole."""
 
     name: str
     step: int
     kind: str
-    """What it does; the name of the function of an engine is found by it."""
+    """The kind of task, which selects the function of an engine."""
     settings: tuple[str, ...]
     after: tuple[str, ...] = ()
-    """Tasks whose outputs it reads."""
+    """Tasks whose outputs this task reads."""
     needs: tuple[Path, ...] = ()
-    """Files that it reads."""
+    """Required input files."""
     may_need: tuple[Path, ...] = ()
-    """Files that it reads where they are there."""
+    """Optional input files."""
     patterns: tuple[Path, ...] = ()
-    """More of them, by patterns."""
+    """Patterns of optional input files."""
     regions: tuple[Path, ...] = ()
-    """Region files that it proposes, and that are inputs where the user made them."""
+    """Region files that the task proposes; files that the user made are inputs."""
     archive: tuple[ObservationFiles, ...] = ()
     obsid: str | None = None
 
 
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
-    """All tasks, each after those that it reads from."""
+    """Return all tasks, each after its predecessors."""
     by_obs = [_tasks_of_observation(layout.obs(files.obsid), files, settings) for files in archive]
     first = Task("look", 1, "look", ("obs_ids", "blank_sky", "refcoord"),
                  needs=tuple(files.events for files in archive), archive=tuple(archive))
     clean = [tasks[-1] for tasks in by_obs]
     places = [layout.obs(files.obsid) for files in archive]
-    # The order of observations is that of their events in the merged file.
+    # The merged file has the events in the order of the observations.
     merge = Task("merge", 4, "merge", (*_IMAGES, "bands", "name", "refcoord", "obs_ids"),
                  after=tuple(task.name for task in clean),
                  needs=tuple(each for obs in places for each in (obs.events, obs.clean_events)),
@@ -83,7 +83,7 @@ def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFi
 
 
 def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
-    """Steps 9 and 10: with responses, fits and maps of temperature; without them, maps of hardness."""
+    """Return the tasks of steps 9 and 10: fits and maps of temperature with responses, else maps of hardness."""
     places = [layout.obs(files.obsid) for files in archive]
     events = tuple(obs.clean_events for obs in places)
     tables = tuple(layout.bin_spectra(obs.obsid) for obs in places)
@@ -93,11 +93,11 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     if layout.tiles is None and not by_ciao:
         return [spectra, Task("hardness", 10, "hardness", (), ("bin-spectra",), (layout.binmap, *tables))]
     bad_pixels = tuple(obs.bad_pixels for obs in places)
-    beside = tuple(each for obs in places for each in (obs.aspect, obs.windows))
+    companions = tuple(each for obs in places for each in (obs.aspect, obs.windows))
     tiles = Task("bin-tiles", 9, "bin-tiles", ("ccd_ids", "tiles_per_chip"), ("bin",), (layout.binmap, *events),
-                 bad_pixels, beside, archive=tuple(archive))
+                 bad_pixels, companions, archive=tuple(archive))
     table = layout.tiles or layout.made_tiles
-    # Which files CIAO makes is not known before.
+    # The files that CIAO makes are not known in advance.
     files = () if by_ciao else tuple(dict.fromkeys(
         file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
     made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
@@ -105,7 +105,7 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
-             (layout.binmap, *events, table), bad_pixels, (*beside, *made), archive=tuple(archive)),
+             (layout.binmap, *events, table), bad_pixels, (*companions, *made), archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band",
                         "fit_engine"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), patterns=made),
@@ -113,6 +113,7 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
 
 
 def _spectra(layout: Layout, files: ObservationFiles) -> Task:
+    """Return the task that extracts spectra of an observation by specextract."""
     obs = layout.obs(files.obsid)
     return Task(f"spectra/{obs.obsid}", 8, "spectra", ("ccd_ids",), ("sky-regions", f"clean/{obs.obsid}"),
                 (obs.clean_events,), (obs.background_events, obs.bad_pixels),
@@ -120,7 +121,8 @@ def _spectra(layout: Layout, files: ObservationFiles) -> Task:
 
 
 def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Settings) -> list[Task]:
-    beside = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": (obs.aspect, obs.windows)}
+    """Return the tasks of steps 2 and 3 of an observation."""
+    companions = {"may_need": (obs.bad_pixels, obs.field_of_view), "patterns": (obs.aspect, obs.windows)}
     names = {kind: f"{kind}/{obs.obsid}" for kind in ("reprocess", "images", "clean")}
     there = [files.events, *files.aspect, *(each for each in (files.bad_pixels, files.field_of_view, files.mask,
                                                               files.filter) if each)]
@@ -131,17 +133,17 @@ def _tasks_of_observation(obs: ObsLayout, files: ObservationFiles, settings: Set
     return [
         Task(names["reprocess"], 2, "reprocess", ("check_vf_pha",), ("look",), tuple(there), archive=(files,),
              obsid=obs.obsid),
-        Task(names["images"], 3, "images", (*_IMAGES, *_DETECT), (names["reprocess"],), (obs.events,), **beside,
+        Task(names["images"], 3, "images", (*_IMAGES, *_DETECT), (names["reprocess"],), (obs.events,), **companions,
              archive=(files,), obsid=obs.obsid),
         Task(names["clean"], 3, "clean", (*_IMAGES, "bands", "lc_binsize", "deflare_method"),
              (names["reprocess"], names["images"]),
-             (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **beside,
+             (obs.events, obs.raw_image, obs.raw_expmap, obs.sources, *files.blank_sky), **companions,
              regions=(obs.cluster, obs.source_regions), archive=(files,), obsid=obs.obsid),
     ]
 
 
 def _islands(files: ObservationFiles) -> tuple[Path, ...]:
-    """The files with 5 x 5 islands; a file that cannot be read is an error of the step that reads it."""
+    """Return the files with 5 x 5 islands; the step that reads a damaged file reports it."""
     from chandra_bin.tasks.vfaint import find_islands
 
     try:

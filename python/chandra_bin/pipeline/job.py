@@ -1,4 +1,4 @@
-"""What a step has at hand while it runs: names, settings, a place for its outputs, and a note of all it calls."""
+"""The context of a running task: file names, settings, a folder for outputs, and a record of its calls."""
 
 import os
 import shutil
@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 @dataclass
 class Job:
-    """One task. Inputs are read where they are; outputs go to ``scratch``, and are moved when the task is done."""
+    """A running task. Outputs are written to ``scratch`` and moved when the task is done."""
 
     layout: Layout
     settings: Settings
     scratch: Path
     logs: Path
-    """A folder of this run for what tools print."""
+    """Folder for the output of tools in this run."""
     threads: int = 1
     archive: tuple[ObservationFiles, ...] = ()
-    """Of the task's observation, or of all."""
+    """Archive files of the task's observation, or of all observations."""
     obsid: str | None = None
     calls: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     users: set[Path] = field(default_factory=set)
-    """Region files of the user that the task reads, relative to the folder: no outputs."""
+    """Region files of the user that the task reads, relative to the folder of the pipeline; these are not outputs."""
 
     @property
     def obs(self) -> ObsLayout:
@@ -43,18 +43,18 @@ class Job:
         return self.layout.obs(self.obsid)
 
     def out(self, path: Path) -> Path:
-        """Where to write what will be ``path``."""
+        """Return where to write the output ``path``, in scratch; make its folder."""
         target = self._in_scratch(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def made(self, path: Path) -> Path:
-        """Where a file is: in scratch if this task has just made it."""
+        """Return where a file is: in scratch if this task has made it."""
         target = self._in_scratch(path)
         return target if target.exists() else path
 
     def region(self, path: Path) -> Path:
-        """Where to propose a region: the user's file is there, if there is one."""
+        """Return where to write a proposed region; a file of the user is copied there first."""
         target = self.out(path)
         if is_users(path):
             shutil.copyfile(path, target)
@@ -62,31 +62,31 @@ class Job:
         return target
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a function, and notes that."""
+        """Call a function, and record the call."""
         words = [self._word(each) for each in args]
         words += [f"{name}={self._word(each)}" for name, each in kwargs.items()]
         self.calls.append(f"{function.__name__}({', '.join(words)})")
         return function(*args, **kwargs)
 
     def note(self, **facts: Any) -> None:
-        """What is worth telling: `numbers, words, and lists of them`, by what they are."""
+        """Record facts for log and report, by name: numbers, words, and lists of them."""
         self.facts.update(facts)
 
     def _in_scratch(self, path: Path) -> Path:
+        """Return the path of an output in scratch."""
         return self.scratch / path.relative_to(self.layout.work)
 
     def relative(self, text: str) -> str:
-        """A message with the names of files from the folder of work.
+        """Return a message with file names relative to the folder of the pipeline.
 
-        Tasks are given whole paths, and put them into errors and warnings: of what they make, those in scratch, where
-        it lies until all of it is made.
+        Errors and warnings of tasks have absolute paths, in scratch for outputs.
         """
         for folder in (self.scratch, self.layout.work):
             text = text.replace(f"{folder}{os.sep}", "")
         return text
 
     def _word(self, value: Any) -> str:
-        """An argument, as calls show it."""
+        """Return an argument as text."""
         if isinstance(value, str | Path | VirtualFile):
             return repr(self.relative(str(value)))
         if isinstance(value, list | tuple):

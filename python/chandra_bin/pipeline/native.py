@@ -1,4 +1,4 @@
-"""The steps done by this program, without CIAO. Each writes the files that `Layout` names, and no others stay."""
+"""The steps of the native engine, without CIAO. Each step writes the files of `Layout`."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -43,34 +43,34 @@ from .job import Job
 from .proposing import propose_area_region, propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
 
-# Grades of X-rays, as chandra_repro keeps them.
+# Grades of X-rays that chandra_repro keeps.
 _GRADES = (0, 2, 3, 4, 6)
-# What takes the place of files of the archive that are missing, and the key that names each in a header.
+# Substitutes for missing archive files, and the keyword that names each file in a header.
 _INSTEAD = {
-    "aspect": ("asol", "ASOLFILE", "the dither is that of the events"),
+    "aspect": ("asol", "ASOLFILE", "the dither is derived from the events"),
     "bad_pixels": ("bpix", "BPIXFILE", "edges of chips, borders of nodes and columns without events are bad"),
-    "mask": ("msk", "MASKFILE", "chips are taken to be read without windows"),
-    "filter": ("flt", "FLTFILE", "good times are those of the events"),
+    "mask": ("msk", "MASKFILE", "chips are assumed to be read without windows"),
+    "filter": ("flt", "FLTFILE", "the GTIs are those of the events"),
 }
-# The part of counts in the area of interest that point sources may take without being told.
+# Largest fraction of the counts in the area of interest in point sources without a warning.
 _MOST_IN_SOURCES = 0.05
-# The part of quiet time that noise may cut without a warning.
+# Largest fraction of quiescent time that noise cuts without a warning.
 _MOST_LOST = 0.1
-# The part of the target S/N that a bin may lack without a warning.
+# Largest fraction below the target S/N of a bin without a warning.
 _MOST_LACKING = 0.1
 
 
 def look_at_observations(job: Job) -> None:
-    """Step 1: what the headers say, so that what cannot work is said before anything is made."""
+    """Do step 1: check the headers, so that errors are found before any product is made."""
     seen = {files.obsid: look(files) for files in job.archive}
     first_id, first = next(iter(seen.items()))
     for obsid, each in seen.items():
         apart = arcmin_between(first, each)
         if apart > FARTHEST_ARCMIN:
-            raise InputError(f"ObsIDs {first_id} and {obsid} are {apart / 60:.2g} degrees apart: they are not of one "
-                             "cluster; take one out of obs_ids")
+            raise InputError(f"ObsIDs {first_id} and {obsid} are {apart / 60:.2g} degrees apart, too far for one "
+                             "cluster: remove one from obs_ids")
         if apart > ODD_ARCMIN:
-            warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: hardly any of the sky is in both")
+            warn(f"ObsIDs {first_id} and {obsid} point {apart:.0f}' apart: they have almost no sky in common")
         job.note(**{f"ObsID {obsid}": f"{each.target}, {each.datamode}, {each.exposure_s / 1000:.1f} ks, {apart:.2f}' "
                                       "from the first",
                     f"{CHIPS_OF}{obsid}": each.chips})
@@ -79,7 +79,7 @@ def look_at_observations(job: Job) -> None:
 
 
 def _check_refcoord(job: Job) -> None:
-    """Raises `InputError` for a tangent point that is none, or far off."""
+    """Raise `InputError` for an invalid or distant tangent point."""
     if job.settings.refcoord is None:
         return
     with open_events(job.archive[0].events) as events:
@@ -87,7 +87,7 @@ def _check_refcoord(job: Job) -> None:
     try:
         point = parse_point(job.settings.refcoord, coords)
     except InputError:
-        raise InputError(f"refcoord = {job.settings.refcoord!r}: is no place in the sky: give RA and Dec in degrees, "
+        raise InputError(f"refcoord = {job.settings.refcoord!r}: invalid position: give RA and Dec in degrees, "
                          "'228.48 -59.14', or '15:13:54 -59:08:24'") from None
     apart = separation_deg(point, tangent_point(coords, coords))
     if apart > FARTHEST_ARCMIN / 60:
@@ -95,7 +95,7 @@ def _check_refcoord(job: Job) -> None:
 
 
 def reprocess(job: Job) -> None:
-    """Step 2: the archive's events, filtered again, and the files that belong to them. Nothing is calibrated anew."""
+    """Do step 2: filter the archive's events again, and copy their companion files. The calibration is not changed."""
     (files,) = job.archive
     obs = job.obs
     with open_events(files.events) as events:
@@ -109,7 +109,7 @@ def reprocess(job: Job) -> None:
     if files.filter:
         name = name.keep(GtiTerm.of(files.filter))
     missing = [each for name, each in _INSTEAD.items() if not getattr(files, name)]
-    # The next steps shall not look for them again, and find those that are copied under the names that they have.
+    # Keywords name the copies, and NONE stops later steps from searching for missing files.
     keywords = {**({} if files.is_reprocessed else {"CALIB": "ARCHIVE"}), **{key: "NONE" for _, key, _ in missing}}
     for found, place, key in ((files.bad_pixels, obs.bad_pixels, "BPIXFILE"),
                               (files.field_of_view, obs.field_of_view, "FOVFILE")):
@@ -130,7 +130,7 @@ def reprocess(job: Job) -> None:
     if simulated and not files.is_reprocessed:  # nothing calibrates them better
         job.note(calibration="not reprocessed: simulated events are used as they were made")
     elif not files.is_reprocessed:
-        warn("not reprocessed: calibrated as the archive has it")
+        warn("not reprocessed: the calibration is that of the archive")
     if missing:
         warn(f"{', '.join(kind for kind, _, _ in missing)} not found: "
              f"{'; '.join(text for _, _, text in missing)}")
@@ -141,7 +141,7 @@ def reprocess(job: Job) -> None:
 
 
 def _islands(job: Job, files: ObservationFiles) -> Islands:
-    """Where the 5 x 5 islands of VFAINT events are; notes, and warns, where events are not screened by them."""
+    """Find the 5 x 5 islands of VFAINT events; record, and warn, if events are not screened with them."""
     if not job.settings.check_vf_pha:
         job.note(**{NOTE: "no (check_vf_pha = false)"})
         return Islands()
@@ -151,19 +151,20 @@ def _islands(job: Job, files: ObservationFiles) -> Islands:
     elif islands.why_not:
         job.note(**{NOTE: f"not done: {islands.why_not}"})
         if islands.is_vfaint:
-            warn("particles are not removed by their VFAINT islands (check_vf_pha): "
+            warn("particles are not removed with VFAINT islands (check_vf_pha): "
                  f"{islands.why_not}")
     return islands
 
 
 def _note_screened(job: Job, screened: Screened) -> None:
+    """Record the number of events that are removed as particles."""
     of = screened.copied.of or 0
     job.note(**{NOTE: f"yes: {screened.flagged} of {of} events have charge in an outer pixel "
                             f"({screened.flagged / max(of, 1):.1%}) and are removed"})
 
 
 def make_images(job: Job) -> None:
-    """Step 3, first part: images before flares are cut, and everything that is detected in them."""
+    """Do the first part of step 3: make images with flares, and detect sources in them."""
     obs = job.obs
     _fluximage(job, VirtualFile.of(obs.events).keep(_chips(job, obs.obsid)), obs.raw_root, job.layout.bands.main)
     files = DetectionFiles(job.out(obs.sources), scellfile=job.out(obs.source_cells),
@@ -174,19 +175,20 @@ def make_images(job: Job) -> None:
 
 
 def detection_options(settings: Settings) -> DetectionOptions:
-    """How sources are searched."""
+    """Return the options of source detection."""
     return DetectionOptions(tuple(settings.scales), settings.sigthresh, maxiter=settings.maxiter,
                             ellsigma=settings.ellsigma)
 
 
 def _note_detections(job: Job, found: Detection) -> None:
+    """Record the number of detections and of expected false ones."""
     job.note(detections=len(found.sources), **{
         "false detections to be expected": f"up to {found.expected_false:.2g} at each scale (sigthresh "
                                            f"{found.sigthresh:.3g} x {found.exposed} pixels)"})
 
 
 def clean_events(job: Job) -> None:
-    """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background."""
+    """Do the second part of step 3: regions, GTIs without flares, clean events, their images and background."""
     obs, settings = job.obs, job.settings
     chips, band = _chips(job, obs.obsid), job.layout.bands.band
     events = VirtualFile.of(obs.events)
@@ -203,8 +205,8 @@ def clean_events(job: Job) -> None:
     _warn_of_lost_time(curve, flares)
     kept = job.call(copy_file, events.keep(GtiTerm.of(job.made(obs.good_times))), job.out(obs.clean_events))
     if not kept.counts:
-        raise InputError(f"{obs.events}: no event is left in the good times without flares: look at "
-                         f"{obs.light_curve.name}, and choose another deflare_method")
+        raise InputError(f"{obs.events}: no event is left in the GTIs without flares: check "
+                         f"{obs.light_curve.name}, and select another deflare_method")
     job.note(**{"events in the light curve": int(curve.counts.sum()) if curve.counts is not None else None,
                 **flare_facts(curve, flares), "clean events": kept.counts})
     clean = VirtualFile.of(job.made(obs.clean_events)).keep(chips)
@@ -216,14 +218,14 @@ def clean_events(job: Job) -> None:
 
 
 def _blank_sky(job: Job, files: ObservationFiles, clean: VirtualFile) -> None:
-    """The blank sky of an observation: events with their scales, and the background of its image.
+    """Make the blank-sky events of an observation with their scales, and the background of its image.
 
-    Where a calibration database has none for it, a warning gives the reason; the merged image is measured instead.
+    If a calibration database has no blank sky for it, warn; the background is then measured in the merged image.
     """
     obs = job.obs
     given = [files.caldb] if files.caldb else files.blank_sky
     try:
-        sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), beside=obs.events)
+        sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), ancillary_of=obs.events)
     except InputError as error:
         if files.caldb is None:
             raise
@@ -237,9 +239,9 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: VirtualFile) -> None:
 
 
 def bin_length(job: Job) -> float:
-    """The seconds a bin of the light curve: the setting, or chosen for the quiet events.
+    """Return the bin length of the light curve in seconds, from the setting or chosen for the source-free events.
 
-    Notes the length and the reason.
+    The length and the reason are recorded.
     """
     length = job.settings.lc_binsize
     if length != "auto":
@@ -252,14 +254,14 @@ def bin_length(job: Job) -> float:
 
 
 def write_good_times(job: Job, method: Method) -> tuple[LightCurve, Deflared]:
-    """Write the good times of an observation without flares, and a picture of its light curve."""
+    """Write the GTIs of an observation without flares, and a picture of its light curve."""
     obs = job.obs
     return job.call(deflare, job.made(obs.light_curve), job.out(obs.good_times), FlareLimits(method=method),
                     plot=job.out(obs.light_curve.with_suffix(".lc.png")))
 
 
 def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
-    """What the search for flares found, by what it is."""
+    """Return the facts of the flare removal by name."""
     exposed = curve.exposure_s if curve.exposure_s is not None else curve.time_max - curve.time_min
     kept = float(exposed[flares.good].sum() / exposed.sum())
     return {"flares found by": flares.method, "good time": f"{flares.gti.total:.0f} s",
@@ -269,7 +271,7 @@ def flare_facts(curve: LightCurve, flares: Deflared) -> dict[str, str]:
 
 
 def merge_all(job: Job) -> None:
-    """Step 4: events of all observations on one tangent plane, and their images."""
+    """Do step 4: merge the events of all observations on one tangent plane, and make their images."""
     layout, settings = job.layout, job.settings
     events = {layout.obs(files.obsid).clean_events: _chips(job, files.obsid) for files in job.archive}
     relative = {Path("..") / path.relative_to(layout.work): chips for path, chips in events.items()}
@@ -277,7 +279,7 @@ def merge_all(job: Job) -> None:
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if len(there) < len(skies):
-        warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the "
+        warn(f"{'not all' if there else 'none of the'} observations have blank-sky events (blank_sky): the "
              "background is measured in the merged image")
     merged = job.call(merge_observations, _each_on(events), job.out(layout.image).parent,
                       refcoord=settings.refcoord, bands=layout.bands.of_merged, binsize=settings.binsize,
@@ -288,11 +290,11 @@ def merge_all(job: Job) -> None:
              **{"tangent point": "{:.6f} {:+.6f}".format(*merged.tangent_deg),
                 "pixels": f"{merged.grid.x.size} x {merged.grid.y.size}"})
     if merged.left_out:
-        job.note(**{"columns that differ between observations and are left out": ", ".join(merged.left_out)})
+        job.note(**{"columns that differ between observations and are skipped": ", ".join(merged.left_out)})
 
 
 def make_scaled_flux(job: Job) -> None:
-    """Step 5."""
+    """Do step 5: scale the flux."""
     layout = job.layout
     made = job.call(scale_flux, layout.flux, layout.image, job.out(layout.scaled_flux),
                     factor=job.settings.flux_factor)
@@ -301,7 +303,7 @@ def make_scaled_flux(job: Job) -> None:
 
 
 def find_sources(job: Job) -> None:
-    """Step 6, first part: detections in the merged image."""
+    """Do the first part of step 6: detect sources in the merged image."""
     layout = job.layout
     files = DetectionFiles(job.out(layout.raw_sources), regions=job.out(layout.raw_source_regions))
     found = job.call(detect_in_image, layout.image, files, detection_options(job.settings), expmap=layout.expmap,
@@ -310,7 +312,7 @@ def find_sources(job: Job) -> None:
 
 
 def crop(job: Job) -> None:
-    """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
+    """Do the second part of step 6: propose regions, remove sources, crop images, and make their mask."""
     layout = job.layout
     cluster = propose_cluster_region(job, layout.image, layout.expmap, layout.raw_sources, layout.cluster, merged=True)
     sources = propose_source_region(job, layout.raw_sources, layout.sources, layout.image, cluster)
@@ -322,11 +324,11 @@ def crop(job: Job) -> None:
     if not background.exists() and cluster:
         background, ratio = measure_background(job, cluster, sources)
     elif not background.exists():
-        warn("neither blank-sky events nor a region of the cluster: there is no background")
+        warn("no blank-sky events and no region of the cluster: the background is unknown")
     exclude = [sources] if sources else []
     job.call(remove_sources, {job.out(layout.cropped_flux): layout.scaled_flux},
              job.out(layout.merged_file("mask_cropped.fits")), exclude=exclude, expmap=layout.expmap)
-    # The mask has the header of the first: that of the counts, which no factor of step 5 changes.
+    # The mask gets the header of the first image: the counts, which do not depend on step 5.
     images = {job.out(layout.final_image): layout.image, job.out(layout.final_flux): layout.scaled_flux,
               job.out(layout.final_expmap): layout.expmap}
     if background.exists():
@@ -338,17 +340,17 @@ def crop(job: Job) -> None:
     inside = sums.kept + sums.removed
     if sums.removed > _MOST_IN_SOURCES * inside:
         warn(f"{sums.removed:.0f} of {inside:.0f} counts ({sums.removed / inside:.0%}) are in sources that are "
-             f"removed: see in {layout.sources.with_suffix('.png').name} whether the cluster's core is among them, "
-             f"or parts of it; if so, take them out of {layout.sources.name}")
+             f"removed: check in {layout.sources.with_suffix('.png').name} that no source is a part of the cluster's "
+             f"core, and delete such sources from {layout.sources.name}")
     job.note(**{"pixels": "{1} x {0}".format(*cleaned.shape), "used pixels": cleaned.used, "counts kept": sums.kept,
                 "counts in sources": sums.removed, "counts outside the area": sums.outside})
 
 
 def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[Path, Path]:
-    """Fit the background of the merged image, without blank skies; returns the files of its counts and ratio.
+    """Measure the background of the merged image without blank skies; return the files of its counts and scale.
 
-    Where the fit of particles and sky fails, a warning gives the reason, and all is taken for sky. ``sources`` : region
-    of the point sources, or None.
+    If the fit of particles and sky fails, warn, and scale the whole background as sky. ``sources`` is the region of the
+    point sources, or None.
     """
     layout = job.layout
     root = job.out(layout.local_background_root)
@@ -357,22 +359,22 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
         made = job.call(local_background, layout.image, layout.expmap, root, MeasuredPart(exclude=tuple(removed)),
                         cluster=cluster, events=read_stack(layout.merged_list), threads=job.threads)
     except InputError as error:
-        warn("the whole background, particles too, is spread as the exposure map, and its error is that of the "
-             f"counts alone: {error}")
+        warn("the whole background, including particles, is scaled with the exposure map, and its error is that of "
+             f"the counts alone: {error}")
         made = job.call(local_background, layout.image, layout.expmap, root,
                         MeasuredPart(exclude=(cluster, *removed)))
     total = float(made.background.expected.sum())
     job.note(**{"background measured in the image": f"{total:.0f} counts +- {made.background.error:.1%}"})
     if fit := made.fit:
-        job.note(**{"of particles": f"{fit.particles:.0f} counts, spread as the exposure time, by those of 9 - 12 keV",
-                    "of the sky": f"{fit.sky:.0f} counts, spread as the exposure map",
-                    "errors of the background": f"{fit.fit_error:.0f} counts by the fit, {fit.radius_error:.0f} by "
-                                                "where the cluster's outskirts begin"})
+        job.note(**{"of particles": f"{fit.particles:.0f} counts, scaled with exposure time and counts at 9 - 12 keV",
+                    "of the sky": f"{fit.sky:.0f} counts, scaled with the exposure map",
+                    "errors of the background": f"{fit.fit_error:.0f} counts from the fit, {fit.radius_error:.0f} from "
+                                                "the inner radius of the outskirts"})
     return made.counts_file, made.ratio_file
 
 
 def bin_final_image(job: Job) -> None:
-    """Step 7."""
+    """Do step 7: bin the image."""
     layout, settings = job.layout, job.settings
     background, ratio = (path if path.exists() else None
                          for path in (layout.final_background, layout.final_background_ratio))
@@ -404,21 +406,21 @@ def _warn_of_low_bins(job: Job, sn_counts: NDArray[np.float64]) -> None:
     """Warn of bins whose S/N in counts, (n,), is far below the target."""
     target = job.settings.sn
     if below := int(np.count_nonzero(sn_counts < (1 - _MOST_LACKING) * target)):
-        cure = ("there are too few counts around them" if job.settings.binning_image == "counts" else
+        cure = ("the counts around them are too few" if job.settings.binning_image == "counts" else
                 "binning_image = \"counts\" gives bins the target S/N in counts")
         warn(f"S/N in counts is more than {_MOST_LACKING:.0%} below the target of {target:g} in {below} of "
              f"{len(sn_counts)} bins: {cure}")
 
 
 def sky_regions(job: Job) -> None:
-    """Step 8: the bins' outlines as hh:mm:ss, dd:mm:ss."""
+    """Do step 8: write the outlines of the bins as hh:mm:ss, dd:mm:ss."""
     made = job.call(write_outlines, job.layout.binmap, job.out(job.layout.sky_regions / "xaf_0_sex.reg").parent,
                     system="wcs", sexagesimal=True)
     job.note(files=made.files, polygons=made.polygons)
 
 
 def _fluximage(job: Job, name: VirtualFile, root: Path, bands: str) -> None:
-    """Images of an observation, with the files of step 2 beside its events."""
+    """Make the images of an observation, with the companion files of step 2."""
     obs, settings = job.obs, job.settings
     with open_events(obs.events) as events:
         header = events.hdu.header
@@ -432,47 +434,48 @@ def _fluximage(job: Job, name: VirtualFile, root: Path, bands: str) -> None:
 
 
 def _one_version(files: Sequence[Path], keyword: object) -> list[Path]:
-    """Files of one kind: chandra_repro leaves the archive's aspect solution next to the one that it updated."""
+    """Return one version of files: chandra_repro leaves the old aspect solution next to the updated one."""
     return named(files, keyword) or (newest(files) if files else [])
 
 
 def _warn_of_lost_time(curve: LightCurve, flares: Deflared) -> None:
-    """Warn where noise alone cuts much of the quiet time."""
+    """Warn if noise alone cuts much of the quiescent time."""
     bins = len(curve) if curve.exposure_s is None else int(np.count_nonzero(curve.exposure_s > 0))
     kept = flares.kept
     if flares.method == "clean" and kept < bins and flares.cut_by_noise > _MOST_LOST * bins:
-        warn(f"noise alone puts {flares.cut_by_noise / bins:.0%} of quiet bins of the light "
-             f"curve beyond the limits of clean: {kept} of {bins} bins are kept; deflare_method = \"robust\", or "
+        warn(f"noise alone puts {flares.cut_by_noise / bins:.0%} of quiescent bins of the light curve beyond the "
+             f"limits of clean, and {kept} of {bins} bins are good: deflare_method = \"robust\", or "
              "lc_binsize = \"auto\", keeps more")
 
 
 def _exposure(job: Job) -> ExposureSettings:
+    """Return the settings of exposure maps."""
     return ExposureSettings(area_cm2=job.settings.area_cm2, threshold=job.settings.expmapthresh)
 
 
 def _note_approximation(job: Job) -> None:
-    """Note how exposure maps, fluxes and PSF maps are made."""
+    """Record how exposure maps, fluxes and PSF maps are made."""
     keywords = _exposure(job).keywords(job.layout.bands.band)
     job.note(**{"exposure, flux and PSF": approximation({**keywords, "ECF": job.settings.ecf})})
 
 
 def _each_on(chips: Mapping[Path, RangeTerm]) -> list[VirtualFile]:
-    """The events of files on their chips."""
+    """Return the events of files on their chips."""
     return [VirtualFile.of(path).keep(term) for path, term in chips.items()]
 
 
 def _chips(job: Job, obsid: str) -> RangeTerm:
-    """The chips that are used of an observation."""
+    """Return the chips of an observation to use."""
     return chips_used(job.settings.ccd_ids, ObservationFiles(obsid, job.layout.obs(obsid).events))
 
 
 def _unpack(source: Path, target: Path) -> None:
-    """Copies a file, gzipped or not."""
+    """Copy a file, and unpack it if it is gzipped."""
     try:
         with source.open("rb") as original, target.open("wb") as file:
             shutil.copyfileobj(gzipped.unpacking(original) if source.suffix == ".gz" else original, file)
     except gzipped.DAMAGED as error:
-        raise InputError(f"{source}: is cut off, or no gzip file ({error}): download it again") from None
+        raise InputError(f"{source}: is truncated, or not a gzip file ({error}): download it again") from None
     try:
         with open_fits(target) as hdus:
             for hdu in hdus:

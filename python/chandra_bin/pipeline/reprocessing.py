@@ -1,8 +1,8 @@
-"""The input of chandra_repro: which files it needs of an observation, where it looks for them, what it refuses.
+"""Input of chandra_repro: the files that it needs, the folders that it searches, and the observations that it refuses.
 
-The rules are those of the public script (CIAO 4.13 to 4.18). It takes each kind of file from one folder of the archive,
-and stops where one is missing, after it has read the others; its error line does not say which. So they are checked
-here, before hours of work.
+The rules are those of the public script (CIAO 4.13 to 4.18). The script reads each kind of file from one folder of the
+archive. If a file is missing, the script stops after it has read the others, and its error does not name the file. This
+module checks the input in advance, before hours of work.
 """
 
 import re
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 # The folder in which chandra_repro looks for each kind; all others are in ``secondary``.
 _FOLDERS = {"events": "primary", "aspect": "primary", "bad_pixels": "primary", "field_of_view": "primary",
             "ephemeris": "primary", "dead_time": "primary", "onboard_aspect": "secondary/aspect"}
-# The kinds without which it stops, by the names that download_chandra_obsid has for them.
+# The required kinds, by their names in download_chandra_obsid.
 NEEDED = {"evt1": "events_level1", "asol": "aspect", "bpix": "bad_pixels", "flt": "filter", "msk": "mask",
           "mtl": "mission_timeline", "stat": "statistics", "pbk": "parameter_block", "bias": "bias"}
-# Of these it takes one file.
+# Kinds with a single file.
 _SINGLE = ("evt1", "bpix", "flt", "msk", "mtl", "stat", "pbk")
 _KEYWORDS = ("INSTRUME", "DETNAM", "ASCDSVER", "DATAMODE", "DATE-OBS", "GRATING", "RA_TARG", "DEC_TARG", "ASPTYPE",
              "READMODE")
 _DATAMODES = ("FAINT", "VFAINT", "FAINT_BIAS", "GRADED")
-# The ObsIDs that have several observation intervals (OBI), as the archive numbers them.
+# ObsIDs with several observation intervals (OBI).
 MULTI_OBI = frozenset((82, 108, 279, 380, 400, 433, 800, 861, 897, 906, 943, 1411, 1431, 1456, 1561, 1578, 2010, 2042,
                        2077, 2365, 2783, 3057, 3182, 3764, 4175, 60879, 60880, 62249, 62264, 62796))
 
@@ -45,9 +45,9 @@ def staging_folders(files: ObservationFiles) -> dict[str, tuple[Path, ...]]:
 
 
 def why_not(files: ObservationFiles) -> str | None:
-    """Return why chandra_repro would refuse an observation, in one line; None where it would take it.
+    """Return why chandra_repro would refuse an observation, in one line; None if it would accept it.
 
-    The header of the level-1 events is read. Raises `InputError` where that file is damaged.
+    Reads the header of the level-1 events. Raises `InputError` if that file is damaged.
     """
     found = list(other_obstacles(files))
     if missing := missing_files(files):
@@ -56,14 +56,14 @@ def why_not(files: ObservationFiles) -> str | None:
 
 
 def missing_files(files: ObservationFiles) -> tuple[str, ...]:
-    """Return the kinds that chandra_repro needs and that were not found, as evt1, asol, ..."""
+    """Return the missing kinds of files that chandra_repro needs: evt1, asol, ..."""
     found = {kind_of(path) for path in files.reprocessable}
     return tuple(word for word, kind in NEEDED.items()
                  if kind not in found and not (word == "asol" and "onboard_aspect" in found))
 
 
 def other_obstacles(files: ObservationFiles) -> Iterator[str]:
-    """Yield what else chandra_repro would refuse. Raises `InputError` where the level-1 events are damaged."""
+    """Yield other reasons why chandra_repro would refuse. Raises `InputError` if the level-1 events are damaged."""
     if int(files.obsid.partition("_")[0]) in MULTI_OBI:
         yield "it has several observation intervals (OBI): split it by CIAO's splitobs, and give each part a folder"
         return
@@ -75,11 +75,11 @@ def other_obstacles(files: ObservationFiles) -> Iterator[str]:
     for word, paths in of_kind.items():
         if len(paths) > 1:
             yield (f"{' and '.join(path.name for path in paths[:2])} are both of the kind {word}: move the one that "
-                   "does not count away")
+                   "is not to be used away")
     aspect = [path for path in files.reprocessable if kind_of(path) == "aspect"]
     if len(aspect) > 1 and sum(text_of(_header_of(path), "CONTENT") == "ASPSOLOBI" for path in aspect) > 1:
         yield (f"{' and '.join(path.name for path in aspect[:2])} are both aspect solutions of the whole interval "
-               "(CONTENT is ASPSOLOBI): move the one that does not count away")
+               "(CONTENT is ASPSOLOBI): move the one that is not to be used away")
     if level_1:
         header = _header_of(level_1[0])
         yield from _of_header(level_1[0], header)
@@ -90,24 +90,26 @@ def other_obstacles(files: ObservationFiles) -> Iterator[str]:
 
 
 def _of_header(path: Path, header: "Header") -> Iterator[str]:
+    """Yield the reasons in the header of the level-1 events."""
     lacking = [key for key in _KEYWORDS if key not in header]
     if lacking:
         yield f"{path.name} lacks {', '.join(lacking)} in its header: fetch it again"
     mode = text_of(header, "DATAMODE")
     if text_of(header, "READMODE") == "TIMED" and mode and mode not in _DATAMODES:
-        yield f"{path.name} is of DATAMODE {mode!r}, and must be of {', '.join(_DATAMODES)}"
+        yield f"{path.name} has DATAMODE {mode!r}, which must be one of {', '.join(_DATAMODES)}"
 
 
 def _header_of(path: Path) -> "Header":
+    """Return the header of the first table of a file."""
     stat = path.stat()
     return _header_at(path, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=256)
 def _header_at(path: Path, _mtime_ns: int, _size: int) -> "Header":
-    """Return the header of the first table of a file; plans ask for it again and again."""
+    """Return the header of the first table of a file; plans need it repeatedly."""
     with open_fits(path) as hdus:
         for hdu in hdus:
             if hdu.is_table:
                 return hdu.header
-    raise InputError(f"{path}: holds no table: fetch it again")
+    raise InputError(f"{path}: has no table: fetch it again")

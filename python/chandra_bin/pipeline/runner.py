@@ -1,4 +1,4 @@
-"""Runs the tasks that are not done, in order, and keeps their records."""
+"""Run the pending tasks of a pipeline in order, and record them."""
 
 import os
 import time
@@ -39,7 +39,7 @@ Kind = Literal["done", "to do", "waits"]
 
 @dataclass(frozen=True)
 class TaskState:
-    """Whether a task is done, and if not, why."""
+    """Whether a task is done, and the reason if not."""
 
     task: Task
     kind: Kind
@@ -49,44 +49,44 @@ class TaskState:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a run, for whoever watches it."""
+    """An event of a run, for watchers."""
 
     kind: Literal["planned", "begins", "done", "warning", "kept", "recovered"]
     task: Task | None
     text: str
     seconds: float = 0.0
     tasks: int = 0
-    """Of a plan: the number of tasks to run."""
+    """The number of tasks to run, for ``planned``."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a run did."""
+    """The result of a run."""
 
     ran: tuple[str, ...]
-    """Names of tasks."""
+    """Names of the tasks that ran."""
     states: tuple[TaskState, ...]
     report: Path
-    """Where the report of this folder is to be, relative to it."""
+    """Path of the report, relative to the folder of the pipeline."""
     is_reported: bool = False
-    """Whether it is there, and younger than all that was done."""
+    """Whether the report exists and is newer than all products."""
 
 
 Watcher = Callable[[Event], None]
 
 
 class Pipeline:
-    """A configured folder; ``engine`` takes the place of the setting.
+    """A configured folder; ``engine`` overrides the setting.
 
-    Raises `InputError` for a configuration, or an archive, that cannot be used.
+    Raises `InputError` for an invalid configuration or archive.
     """
 
     def __init__(self, work: Path, engine: str | None = None) -> None:
-        self.work = work.resolve()  # names in records lead out of it by "..", which is not where a link to it lies
+        self.work = work.resolve()  # records have paths with "..", which would be wrong from a link to the folder
         if not self.work.is_dir():
             if self.work.exists():
-                raise InputError(f"{work}: is a file; give the folder of a pipeline")
-            raise InputError(f"{work}: there is no such folder: make one by 'chandra-bin init DIR -o {work}'")
+                raise InputError(f"{work}: is a file: give the folder of a pipeline")
+            raise InputError(f"{work}: no such folder: make one by 'chandra-bin init DIR -o {work}'")
         self.config: Config = read_config(work)
         self.settings: Settings = self.config.settings if engine is None else (
             self.config.settings.model_copy(update={"engine": engine}))
@@ -94,13 +94,13 @@ class Pipeline:
         self.layout = Layout.of(self.work, settings)
         folder = Path(os.path.abspath(self.config.cluster_directory))
         if settings.engine == "ciao" and settings.sigthresh == "auto":
-            raise InputError("sigthresh = 'auto': CIAO's wavdetect takes a number: give about 1 / (number of pixels "
-                             "with exposure), 1e-6 say")
+            raise InputError("sigthresh = 'auto': CIAO's wavdetect needs a number: give about 1 / (number of pixels "
+                             "with exposure), e.g. 1e-6")
         self.archive = [find_observation(folder, obsid, settings.blank_sky) for obsid in settings.obs_ids]
         self.tasks = tasks_of(self.layout, settings, self.archive)
 
     def states(self, state: State, *, verify: bool = False) -> list[TaskState]:
-        """All tasks, in order; one after another that is not done waits for it."""
+        """Return the states of all tasks in order; a task with a pending predecessor waits for it."""
         found: dict[str, TaskState] = {}
         for task in self.tasks:
             waits = next((name for name in task.after if found[name].kind != "done"), None)
@@ -113,18 +113,18 @@ class Pipeline:
         return list(found.values())
 
     def why(self, task: Task, state: State, *, verify: bool = False) -> str | None:
-        """Why a task, whose predecessors are done, is to be run; None where it is done."""
+        """Return why a task, whose predecessors are done, must run; None if it is done."""
         return why_not_done(state, task.name, self._compared(task, state.records.get(task.name)), verify=verify)
 
     def recipe(self, task: Task) -> Recipe:
-        """Return how a task is made. Raises `InputError` where CIAO is to make it, and is not set up."""
+        """Return how a task is made. Raises `InputError` if it needs CIAO and CIAO is not set up."""
         engine = engine_of(task.kind, self.settings, task.archive)
         return Recipe(engine, versions_of(engine), self.settings.chosen(task.settings), partial(inputs_of, task))
 
     def _compared(self, task: Task, record: Record | None) -> Recipe:
-        """Return what the record of a task is compared with; CIAO need not be set up."""
+        """Return the recipe that the record of a task is compared with; CIAO need not be set up."""
         engine = engine_of(task.kind, self.settings, task.archive)
-        # CIAO was the best at hand, and may have read more files.
+        # Products of CIAO stay valid without CIAO; CIAO may have read more files.
         stays = (record is not None and self.settings.engine == "auto"
                  and (record.engine, engine) == ("ciao", "native"))
         made_by = "ciao" if stays else engine
@@ -133,10 +133,10 @@ class Pipeline:
 
 
 def inputs_of(task: Task) -> list[Path]:
-    """The files that a task reads now. Raises `InputError` for one that is missing."""
+    """Return the input files of a task. Raises `InputError` for a missing file."""
     for path in task.needs:
         if not path.is_file():
-            raise InputError(f"{path}: is not there, and step {task.step} needs it")
+            raise InputError(f"{path}: does not exist, but step {task.step} needs it")
     there = [*task.needs, *(path for path in task.may_need if path.is_file())]
     there += [path for pattern in task.patterns for path in sorted(pattern.parent.glob(pattern.name))]
     there += [path for path in task.regions if is_users(path)]
@@ -146,20 +146,22 @@ def inputs_of(task: Task) -> list[Path]:
 def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[int] = (), verify: bool = False,
         dry_run: bool = False, engine: str | None = None, jobs: int = 1, threads: int = 1,
         watch: Watcher | None = None) -> Done:
-    """Runs what is not done of the steps ``first`` to ``last``.
+    """Run the pending tasks of the steps ``first`` to ``last``.
+
+    Only one run at a time can work in a folder. A failure keeps all products that are done.
 
     Parameters
     ----------
-    redo : steps that are made again even if they are done.
-    verify : all files are read, not only those that look touched.
-    dry_run : nothing is run; the states say what would be.
-    engine : ``auto``, ``native`` or ``ciao``, in place of the setting.
-    jobs : observations at once, each in a process of its own.
-    threads : of each of these; a task of all observations has as many as all of them. Neither changes a result.
+    redo : steps to make again even if they are done.
+    verify : read all files, not only those whose size, time or inode has changed.
+    dry_run : run nothing, and return the states that a run would start from.
+    engine : "auto", "native" or "ciao", which overrides the setting.
+    jobs : number of observations to process at once, each in its own process.
+    threads : threads per job; a task of all observations uses those of all jobs. Results do not depend on them.
     watch : called with each `Event`.
 
-    Raises `InputError`, beginning with step and ObsID where a task failed, and `OutputError`; what was done by then is
-    kept. One run at a time works in a folder.
+    Raises `InputError`, with step and ObsID if a task fails, and for an invalid folder, steps or settings; and
+    `OutputError` if files cannot be written.
     """
     _check_steps(first, last, redo)
     pipeline = Pipeline(work, engine)
@@ -172,20 +174,20 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
         engines = dict.fromkeys(engine_of(task.kind, pipeline.settings, task.archive) for task in pipeline.tasks)
         log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
                   f"{', '.join(engines)}")
-        tell = _teller(log, watch)
+        notify = _notifier(log, watch)
         if session.recovered:
-            tell(Event("recovered", None, f"{session.recovered} had been made, and is in place now"))
+            notify(Event("recovered", None, f"the products of {session.recovered} were complete and are now in place"))
         _check_ciao(pipeline, state, first, last)
         for task in pipeline.tasks:
             if task.step in redo:
                 state.forget(task.name)
         planned = sum(each.kind != "done" for each in pipeline.states(state) if each.task.step <= last)
-        tell(Event("planned", None, counted(planned, "task"), tasks=planned))
-        going = _Run(pipeline, session, tell, log, jobs, threads, verify, first)
+        notify(Event("planned", None, counted(planned, "task"), tasks=planned))
+        going = _Run(pipeline, session, notify, log, jobs, threads, verify, first)
         try:
             going.run([task for task in pipeline.tasks if task.step <= last])
         except BaseException as error:
-            # What went wrong first is what is to be said.
+            # Report the first error.
             with suppress(ChandraBinError):
                 log.write(f"ends: {type(error).__name__}: {error}")
             with suppress(ChandraBinError):
@@ -199,27 +201,28 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
 
 
 def _check_steps(first: int, last: int, redo: Sequence[int]) -> None:
-    """Raises `InputError` for steps that do not exist, or are not among those that are run."""
+    """Raise `InputError` for steps that do not exist or are out of the range of the run."""
     for step in (first, last, *redo):
         if step not in STEPS:
-            raise InputError(f"step {step}: there are steps 1 to {max(STEPS)}")
+            raise InputError(f"step must be 1 to {max(STEPS)}, got {step}")
     if first > last:
-        raise InputError(f"from step {first} to step {last}: that is none")
+        raise InputError(f"first step {first} is after last step {last}: give a first step up to {last}")
     if beyond := [step for step in redo if not first <= step <= last]:
-        raise InputError(f"step {beyond[0]} is to be made again, and is not among steps {first} to {last}")
+        raise InputError(f"step {beyond[0]} cannot be made again in a run of steps {first} to {last}: extend the range")
 
 
-def _teller(log: "_Log", watch: Watcher | None) -> Watcher:
-    def tell(event: Event) -> None:
+def _notifier(log: "_Log", watch: Watcher | None) -> Watcher:
+    """Return a function that passes events to the log and the watcher."""
+    def notify(event: Event) -> None:
         log.event(event)
         if watch:
             watch(event)
 
-    return tell
+    return notify
 
 
 def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None:
-    """Raises `InputError` where CIAO cannot do what it is to do, before hours of work that come before it."""
+    """Raise `InputError` if CIAO cannot do its tasks, before hours of other work."""
     if any(engine_of(task.kind, pipeline.settings, task.archive) == "ciao" and task.name not in state.records
            for task in pipeline.tasks if first <= task.step <= last):
         versions_of("ciao")
@@ -228,7 +231,7 @@ def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
-    """What is done, and what is not and why; ``verify`` reads all files."""
+    """Return the states of all tasks; ``verify`` reads all files."""
     pipeline = Pipeline(work)
     return pipeline.states(State(pipeline.work), verify=verify)
 
@@ -236,54 +239,59 @@ def status(work: Path, *, verify: bool = False) -> list[TaskState]:
 class _Run(Runner[Task]):
     """One run of a pipeline."""
 
-    def __init__(self, pipeline: Pipeline, session: Session, tell: Watcher, log: "_Log", jobs: int, threads: int,
+    def __init__(self, pipeline: Pipeline, session: Session, notify: Watcher, log: "_Log", jobs: int, threads: int,
                  verify: bool, first: int) -> None:
         super().__init__(session, jobs)
-        self.pipeline, self.tell, self.log = pipeline, tell, log
+        self.pipeline, self.notify, self.log = pipeline, notify, log
         self.threads, self.verify, self.first = threads, verify, first
         self.ran: list[str] = []
         self._held: dict[str, list[tuple[Task, str]]] = {}
 
     def why(self, task: Task) -> str | None:
+        """Return why a task must run, or None."""
         return self.pipeline.why(task, self.session.state, verify=self.verify)
 
     def recipe(self, task: Task) -> Recipe:
+        """Return how a task is made."""
         return self.pipeline.recipe(task)
 
     def label(self, task: Task) -> str:
+        """Return the step and ObsID of a task."""
         return _label(task)
 
     def begin(self, task: Task, why: str) -> Callable[[Assignment], Made]:
+        """Return the function that makes a task. Raises `InputError` for a task of an earlier step."""
         if task.step < self.first:
-            raise InputError(f"step {task.step} is not done ({task.name}: {why}): begin there, --from {task.step}")
-        self.tell(Event("begins", task, why))
-        # Nothing else of weight runs beside a task of all observations.
+            raise InputError(f"step {task.step} is not done ({task.name}: {why}): start with it, --from {task.step}")
+        self.notify(Event("begins", task, why))
+        # No other task runs at the same time as a task of all observations.
         threads = self.threads if task.obsid else self.threads * self.jobs
         return partial(_make, _Order(task, self.pipeline.layout, self.pipeline.settings, threads, self.log.folder))
 
     def placed(self, task: Task, made: Made, kept: Sequence[str]) -> None:
+        """Log a task, and keep its warnings until all tasks of its kind are done."""
         self.ran.append(task.name)
-        # Several observations often warn of the same: that is one line when all of them are done.
+        # Several observations often have the same warning, which becomes one line.
         self._held.setdefault(task.kind, []).extend((task, text) for text in made.record.warnings)
         for name in kept:
-            self.tell(Event("kept", task, f"{name} was not as it was made: it is kept in {FOLDER}/replaced"))
+            self.notify(Event("kept", task, f"{name} had changed since it was made: moved to {FOLDER}/replaced"))
         self.log.record(made.record)
-        self.tell(Event("done", task, "", made.record.seconds))
+        self.notify(Event("done", task, "", made.record.seconds))
 
     def settled(self, pending: Collection[Task]) -> None:
-        """Report the warnings of all tasks of a kind, when the last of them has ended."""
+        """Report the warnings of all tasks of a kind when the last one has ended."""
         busy = {task.kind for task in pending}
         turn = {task.name: number for number, task in enumerate(self.pipeline.tasks)}
         for kind in [each for each in self._held if each not in busy]:
-            held = sorted(self._held.pop(kind), key=lambda each: turn[each[0].name])  # not as they ended
+            held = sorted(self._held.pop(kind), key=lambda each: turn[each[0].name])  # in the order of tasks
             tasks = {task.name: task for task, _ in held}
             for name, text in join_warnings((task.name, text) for task, text in held):
-                self.tell(Event("warning", tasks.get(name, held[0][0]), text))
+                self.notify(Event("warning", tasks.get(name, held[0][0]), text))
 
 
 @dataclass(frozen=True)
 class _Order:
-    """What a process needs to do a task, besides its assignment."""
+    """Parameters of a task, besides its assignment, for another process."""
 
     task: Task
     layout: Layout
@@ -292,11 +300,12 @@ class _Order:
     logs: Path
 
     def job(self, scratch: Path) -> Job:
+        """Return the job of the task."""
         return Job(self.layout, self.settings, scratch, self.logs, self.threads, self.task.archive, self.task.obsid)
 
 
 def _make(order: _Order, assignment: Assignment) -> Made:
-    """Make a task in its scratch folder. Raises errors that begin with the step."""
+    """Make a task in its scratch folder. Its errors begin with the step."""
     task, scratch = order.task, assignment.scratch
     try:
         return make(assignment, partial(_do, order, scratch, assignment.recipe.engine))
@@ -308,12 +317,12 @@ def _make(order: _Order, assignment: Assignment) -> Made:
 
 
 def _do(order: _Order, scratch: Path, engine: str) -> Outcome:
-    """Do a task by an engine."""
+    """Do a task with an engine."""
     task = order.task
     job = order.job(scratch)
     with collect_warnings(job.relative) as texts:
         function_of(engine, task.kind)(job)
-        # Tasks do not read the setting "engine": the runner chooses the engine of each.
+        # The runner, not the task, selects the engine.
         if ((task.kind, engine) == ("reprocess", "native") and by_ciao_if_taken(order.settings)
                 and (why := why_not(task.archive[0]))):
             warn(why)
@@ -321,20 +330,21 @@ def _do(order: _Order, scratch: Path, engine: str) -> Outcome:
 
 
 def _refused(pipeline: Pipeline, state: State, first: int, last: int) -> Iterator[str]:
-    """Yield why chandra_repro would refuse observations that it is to reprocess, before hours of other work."""
+    """Yield why chandra_repro would refuse observations of the run, before hours of other work."""
     for task in pipeline.tasks:
         if task.kind != "reprocess" or not first <= task.step <= last or task.name in state.records:
             continue
         if by_ciao_if_taken(pipeline.settings) and (why := why_not(task.archive[0])):
-            yield why if pipeline.settings.engine == "ciao" else f"{why}: the native engine takes it instead"
+            yield why if pipeline.settings.engine == "ciao" else f"{why}: the native engine is used instead"
 
 
 def _label(task: Task) -> str:
+    """Return the step and ObsID of a task."""
     return f"step {task.step}, ObsID {task.obsid}" if task.obsid else f"step {task.step}"
 
 
 def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], verify: bool, watch: Watcher) -> Done:
-    """Return what would be run, and tell what chandra_repro would refuse."""
+    """Return the planned states, and report the observations that chandra_repro would refuse."""
     state = State(pipeline.work)
     for text in _refused(pipeline, state, first, last):
         watch(Event("warning", None, text))
@@ -344,15 +354,15 @@ def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], ver
 
 def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int],
              verify: bool) -> list[TaskState]:
-    """The states with steps outside the range, or to be made again, taken into account."""
+    """Return the states, adjusted for steps outside the range and steps to be made again."""
     again: set[str] = set()
     planned = []
     for each in pipeline.states(state, verify=verify):
         if not first <= each.task.step <= last:
-            planned.append(each if each.kind == "done" else replace(each, why="not asked for"))
+            planned.append(each if each.kind == "done" else replace(each, why="not selected"))
         elif each.kind == "done" and each.task.step in redo:
             again.add(each.task.name)
-            planned.append(replace(each, kind="to do", why="is to be made again"))
+            planned.append(replace(each, kind="to do", why="must be made again"))
         elif each.kind == "done" and (waits := next((name for name in each.task.after if name in again), None)):
             again.add(each.task.name)
             planned.append(replace(each, kind="waits", why=f"for {waits}"))
@@ -362,7 +372,7 @@ def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequ
 
 
 def _finish(pipeline: Pipeline, session: Session) -> list[TaskState]:
-    """What holds at the end of a run, however it ended; the flags and the link say it too."""
+    """Return the states at the end of a run, and update flags and link."""
     session.clear()
     states = pipeline.states(session.state)
     _mirror_flags(pipeline, states)
@@ -371,40 +381,41 @@ def _finish(pipeline: Pipeline, session: Session) -> list[TaskState]:
 
 
 def _mirror_flags(pipeline: Pipeline, states: Sequence[TaskState]) -> None:
+    """Update the flags of the configuration."""
     done = {step: all(each.kind == "done" for each in states if each.task.step == step) for step in STEPS}
     pipeline.config.mirror_flags(done)
 
 
 def _link(layout: Layout) -> None:
-    """The reference's name of the merged folder, which has S/N and smoothing in it."""
+    """Link the step scripts' name of the merged folder, which has target S/N and contour S/N, to the folder."""
     link = layout.merged_link
     if layout.merged.is_dir() and not os.path.lexists(link):
-        with suppress(OSError):  # a file system without links, or a full disk: the next run tries again
+        with suppress(OSError):  # without links or space on the disk, the next run tries again
             link.symlink_to(layout.merged.name)
 
 
 class _Log:
-    """The log file of a run: what happened, when, and everything that was called."""
+    """The log file of a run: events with their times, and all calls."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
         self.folder = self.file.with_suffix("")
 
     def write(self, text: str) -> None:
-        """Adds a line with the time. Raises `OutputError`."""
+        """Add a line with the time. Raises `OutputError`."""
         with writing(self.file):
             self.file.parent.mkdir(exist_ok=True)
             with self.file.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
 
     def event(self, event: Event) -> None:
-        """Adds what happened."""
+        """Add an event."""
         where = "" if event.task is None else f"step {event.task.step} {event.task.name}: "
         seconds = f" in {event.seconds:.1f} s" if event.kind == "done" else ""
         self.write(f"{where}{event.kind}{seconds}{f' ({event.text})' if event.text else ''}")
 
     def record(self, record: Record) -> None:
-        """Adds what a task called, and what is worth telling of it."""
+        """Add the calls and facts of a task."""
         for call in record.calls:
             self.write(f"  {call}")
         for name, value in record.facts.items():

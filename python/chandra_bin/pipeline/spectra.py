@@ -21,7 +21,7 @@ from .job import Job
 
 
 def flare_free_events(job: Job) -> list[VirtualFile]:
-    """The events of each observation without flares, on the chips that are used."""
+    """Return the events of each observation without flares, on the chips to use."""
     names = []
     for files in job.archive:
         obs = job.layout.obs(files.obsid)
@@ -31,17 +31,18 @@ def flare_free_events(job: Job) -> list[VirtualFile]:
 
 
 def _folder_of_spectra(job: Job) -> Path:
+    """Return the folder of the tables of all observations."""
     return job.layout.bin_spectra(job.settings.obs_ids[0]).parent.parent
 
 
 def count_spectra(job: Job) -> None:
-    """Step 9: spectra of all bins, a table an observation."""
+    """Do step 9: extract the spectra of all bins, one table per observation."""
     layout = job.layout
     skies = [layout.obs(files.obsid).background_events for files in job.archive]
     there = [path for path in skies if path.exists()]
     if len(there) < len(skies):
-        warn(f"{'not all observations have' if there else 'there are no'} blank-sky events (blank_sky): the spectra "
-             "have no background, which fits and maps then take for emission of the cluster")
+        warn(f"{'not all' if there else 'none of the'} observations have blank-sky events (blank_sky): the spectra "
+             "have no background, so that fits and maps include it in the emission of the cluster")
     folder = job.out(_folder_of_spectra(job) / "table").parent
     made = job.call(write_spectra, flare_free_events(job), layout.binmap, folder,
                     background=there if len(there) == len(skies) else (), each_bin=False)
@@ -49,7 +50,7 @@ def count_spectra(job: Job) -> None:
 
 
 def find_responses(job: Job) -> None:
-    """Step 9: which of the responses of the user's table, or of CIAO's, each bin has."""
+    """Do step 9: assign responses, of the user's table or of CIAO, to bins."""
     layout = job.layout
     made = job.call(write_responses, flare_free_events(job), layout.binmap, layout.tiles or layout.made_tiles,
                     job.out(layout.bin_responses), final=layout.bin_responses)
@@ -58,9 +59,9 @@ def find_responses(job: Job) -> None:
 
 
 def fit(job: Job) -> None:
-    """Step 10: temperature, abundance and norm of each bin."""
+    """Do step 10: fit temperature, abundance and norm of each bin."""
     layout, settings = job.layout, job.settings
-    assert settings.redshift is not None  # or the configuration would have been refused
+    assert settings.redshift is not None  # the configuration is checked
     plasma: Any = settings.model if settings.model in PLASMAS else layout.work / settings.model
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
                          abundance_table=settings.abundance_table)
@@ -76,22 +77,22 @@ def fit(job: Job) -> None:
 
 
 def make_maps(job: Job) -> None:
-    """Step 10: maps of temperature, and of the quantities derived from it."""
+    """Do step 10: map the temperature and derived quantities."""
     layout = job.layout
     made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent)
     job.note(maps=", ".join(path.name for path in made))
     if layout.truth and all(path.is_file() for path in layout.truth):
         compared = job.call(compare_with_truth, layout.binmap, layout.fit, layout.truth[0].parent, made[0].parent)
-        job.note(**{"kT beside the simulated one": f"(fit - truth) / error has mean {compared.kt.mean:+.2f} and rms "
-                                                   f"{compared.kt.rms:.2f} over {compared.kt.bins} bins; "
-                                                   f"{compared.kt.within:.0%} of errors hold the truth"})
+        job.note(**{"kT and simulated kT": f"(fit - truth) / error has mean {compared.kt.mean:+.2f} and rms "
+                                            f"{compared.kt.rms:.2f} over {compared.kt.bins} bins; "
+                                            f"{compared.kt.within:.0%} of errors hold the truth"})
 
 
 def make_hardness_maps(job: Job) -> None:
-    """Step 10, without effective areas: maps of hardness, which need none."""
+    """Do step 10 without effective areas: map the hardness."""
     layout = job.layout
-    warn("there are no effective areas (response_tiles): the maps are of hardness, not of temperature; CIAO makes them "
-         "where it is set up and the redshift is given")
+    warn("no effective areas (response_tiles): the maps show hardness, not temperature; CIAO makes effective areas if "
+         "it is set up and the redshift is given")
     made = job.call(write_hardness_maps, layout.binmap, _folder_of_spectra(job),
                     job.out(layout.maps / "hardness.fits").parent)
     job.note(maps=", ".join(path.name for path in made))

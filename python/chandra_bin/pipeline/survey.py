@@ -1,4 +1,4 @@
-"""What a folder of the archive holds, before a pipeline is begun; and the configuration to begin with."""
+"""Survey a folder of the archive, and write the first configuration of a pipeline."""
 
 import json
 import os
@@ -17,33 +17,33 @@ from .archive import Observation, ObservationFiles, look, look_through
 from .config import refuse_second, write_config
 from .reprocessing import missing_files, other_obstacles
 
-# Files of the archive, by the names that download_chandra_obsid has for them.
+# Kinds of archive files, by their names in download_chandra_obsid.
 ARCHIVE_KINDS = {"evt1": "events_level1", "evt2": "events", "asol": "aspect", "bpix": "bad_pixels",
                  "fov": "field_of_view", "msk": "mask", "flt": "filter", "mtl": "mission_timeline",
                  "stat": "statistics", "pbk": "parameter_block", "bias": "bias"}
 ODD_ARCMIN = 15.0
-"""Observations that point farther apart share hardly any of the sky."""
+"""Observations with a larger distance have almost no sky in common."""
 FARTHEST_ARCMIN = 60.0
-"""And such are of no one cluster."""
-# Files of a folder of simulated observations, besides the observations.
+"""Observations with a larger distance cannot be of one cluster."""
+# Further files of a folder of simulated observations.
 SIMULATION = "simulation.json"
 TRUE_RESPONSES = "truth/tiles.ecsv"
-# Folders in common from which a relative path still says more than an absolute one.
+# A relative path with more levels upwards is less clear than an absolute one.
 _MOST_UPWARDS = 3
 
 
 @dataclass(frozen=True)
 class Surveyed:
-    """An observation that can be used."""
+    """A usable observation."""
 
     files: ObservationFiles
     observation: Observation
     distance_arcmin: float
-    """Of its pointing from that of the first."""
+    """Distance of its pointing from that of the first observation."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Files of the archive that were not found, as evt1, asol, ..."""
+        """Missing kinds of archive files: evt1, asol, ..."""
         return tuple(kind for kind, name in ARCHIVE_KINDS.items() if not self.files.has(name))
 
 
@@ -59,7 +59,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds; both by ObsID."""
+    """The observations of a folder, by ObsID."""
 
     directory: Path
     observations: tuple[Surveyed, ...]
@@ -67,7 +67,7 @@ class Survey:
 
     @property
     def download(self) -> str | None:
-        """The command line that fetches what is missing."""
+        """The command line that fetches missing files, or None."""
         obsids = [each.files.obsid for each in self.observations if each.missing]
         obsids += [each.obsid for each in self.left_out if each.is_incomplete]
         if not obsids:
@@ -79,10 +79,17 @@ class Survey:
 
 
 def survey(directory: Path, obsids: Sequence[str] = ()) -> Survey:
-    """Looks through a folder of the archive, at ``obsids`` or at all.
+    """Survey a folder of the archive, for ``obsids`` or all observations.
 
-    Raises `InputError` where there is nothing to use, and for damaged files. A `ChandraBinWarning` each for ObsIDs that
-    are left out, missing files, and observations that are far from each other.
+    Raises
+    ------
+    InputError
+        If no observation is usable, and for damaged files.
+
+    Warns
+    -----
+    ChandraBinWarning
+        For skipped ObsIDs, missing files, and observations that are far from each other.
     """
     found, without = look_through(directory)
     _check_there(directory, obsids, [*(each.obsid for each in found), *(each.obsid for each in without)])
@@ -107,23 +114,33 @@ def survey(directory: Path, obsids: Sequence[str] = ()) -> Survey:
 
 
 def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = False, **settings: Any) -> Path:
-    """Writes the configuration of a pipeline for these observations into the folder ``work``; returns its file.
+    """Write the configuration of a pipeline for these observations into the folder ``work``, and return its file.
 
     Parameters
     ----------
-    name : of the cluster; by default the target's, as the first header has it, else the folder's.
-    settings : others than the defaults; None: the default. The model and the responses of a simulation are taken from
-        its own files.
+    found : Survey
+        The observations to use.
+    work : Path
+        The folder of the pipeline.
+    name : str, optional
+        Name of the cluster. Default: the target of the first header, else the name of the folder.
+    toml : bool
+        Write ``config.toml`` instead of ``config.json``.
+    **settings
+        Settings other than the defaults; None: the default. The model and the responses of a simulation come from its
+        own files.
 
-    Raises `InputError` for observations more than 1 degree apart, for a folder among the archive's own files, and for
-    one that holds a configuration.
+    Raises
+    ------
+    InputError
+        For observations more than 1 degree apart, a folder among the archive files, and one with a configuration.
     """
     refuse_second(work)
     _check_apart(work, found)
     distance, one, other = _farthest(found)
     if distance > FARTHEST_ARCMIN:
-        raise InputError(f"{found.directory}: ObsIDs {one} and {other} are {distance / 60:.2g} degrees apart: they are "
-                         "not of one cluster; say by --obsid which ones are")
+        raise InputError(f"{found.directory}: ObsIDs {one} and {other} are {distance / 60:.2g} degrees apart, too "
+                         "far for one cluster: select observations by --obsid")
     given = {key: value for key, value in settings.items() if value is not None}
     if name is None:
         name = next(filter(None, map(_safe, (found.observations[0].observation.target,
@@ -135,7 +152,7 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
 
 
 def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
-    """The settings of spectra that a simulation tells: its true responses, and the model of its gas."""
+    """Return the settings of spectra of a simulation: its true responses, and the model of its gas."""
     try:
         simulated = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
         model = {name: simulated[name] for name in ("redshift", "nh", "model")}
@@ -148,26 +165,28 @@ def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
 
 
 def _check_there(directory: Path, obsids: Sequence[str], there: Sequence[str]) -> None:
+    """Raise `InputError` for an ObsID that is not in the folder."""
     for obsid in obsids:
         if obsid.lstrip("0") not in there:
-            raise InputError(f"{directory}: does not hold ObsID {obsid}, only {', '.join(sorted(there, key=int))}")
+            raise InputError(f"{directory}: ObsID {obsid} not found, only {', '.join(sorted(there, key=int))}")
 
 
 def _check_apart(work: Path, found: Survey) -> None:
-    """Raises `InputError` where products would lie among the archive's files."""
+    """Raise `InputError` if products would be written among the archive files."""
     place, root = work.resolve(), found.directory.resolve()
     if place == root:
-        raise InputError(f"{work}: holds the archive's files: give a folder of its own, such as {work / 'work'}")
+        raise InputError(f"{work}: has the archive files: give another folder, such as {work / 'work'}")
     for folder in {each.files.folder.resolve() for each in found.observations} - {root} | {
             root / name for name in ("primary", "secondary", "repro")}:
         if place.is_relative_to(folder):
-            raise InputError(f"{work}: lies among the archive's files in {folder}: give a folder of its own, such as "
+            raise InputError(f"{work}: is among the archive files in {folder}: give another folder, such as "
                              f"{found.directory / 'work'}")
 
 
 def _warn(found: Survey) -> None:
+    """Warn of problems of a survey."""
     for each in found.left_out:
-        warn(f"ObsID {each.obsid} is left out: {each.why}")
+        warn(f"ObsID {each.obsid} is skipped: {each.why}")
     for one in found.observations:
         if one.missing:
             needed = f" (chandra_repro needs {', '.join(missing)})" if (missing := missing_files(one.files)) else ""
@@ -180,16 +199,16 @@ def _warn(found: Survey) -> None:
     skies = [each.files.obsid for each in found.observations if each.files.blank_sky]
     bare = [each.files.obsid for each in found.observations if not each.files.blank_sky]
     if skies and (bare := [obsid for obsid in bare if obsid not in explained]):
-        warn(f"ObsID {', '.join(bare)}: no blank-sky events, which {', '.join(skies)} has")
+        warn(f"ObsID {', '.join(bare)}: no blank-sky events, unlike {', '.join(skies)}")
     if found.download:
-        warn(f"fetch what is missing by: {found.download}")
+        warn(f"fetch missing files by: {found.download}")
     distance, first, second = _farthest(found)
     if ODD_ARCMIN < distance <= FARTHEST_ARCMIN:
-        warn(f"ObsIDs {first} and {second} point {distance:.0f}' apart: hardly any of the sky is in both")
+        warn(f"ObsIDs {first} and {second} point {distance:.0f}' apart: they have almost no sky in common")
 
 
 def _lines_without_sky(found: Survey) -> tuple[list[str], set[str]]:
-    """Lines why ObsIDs have no blank sky of the calibration database, and these ObsIDs."""
+    """Return warnings on ObsIDs without a blank sky in the calibration database, and these ObsIDs."""
     fit = [(each.files, [sky for sky in each.files.lacking_skies if each.observation.uses(sky.chip)])
            for each in found.observations]
     lacking = [(files, skies) for files, skies in fit if skies]
@@ -209,27 +228,27 @@ def _lines_without_sky(found: Survey) -> tuple[list[str], set[str]]:
 
 
 def _farthest(found: Survey) -> tuple[float, str, str]:
-    """Distance and ObsIDs of the two observations that are farthest apart."""
+    """Return the distance and ObsIDs of the two observations that are farthest apart."""
     seen = found.observations
     return max((arcmin_between(one.observation, other.observation), one.files.obsid, other.files.obsid)
                for n, one in enumerate(seen) for other in seen[n:])
 
 
 def arcmin_between(one: Observation, other: Observation) -> float:
-    """How far apart two observations point."""
+    """Return the distance of two pointings in arcmin."""
     return 60 * separation_deg((one.ra_deg, one.dec_deg), (other.ra_deg, other.dec_deg))
 
 
 def _safe(text: str) -> str:
-    """A name as it may be part of names of folders: lower case, without blanks; empty where nothing is left."""
+    """Return a name for folders: lower case, without blanks; empty if no valid character is left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    # CIAO stumbles over + in names of files; J0717.5+3745 is often written so.
+    # CIAO fails for + in file names, which names such as J0717.5+3745 have.
     return re.sub(r"[^a-z0-9_.-]", "", re.sub(r"(?<=\d)\+(?=\d)", "p", plain)).lstrip("_.-")
 
 
 def _path_from(work: Path, directory: Path) -> str:
-    """A relative path where both lie near each other, so that they can be moved together; else an absolute one."""
-    # ".." leads to the true parent of a folder, whatever links lead there.
+    """Return a relative path if both folders are near each other, so that they can be moved together; else absolute."""
+    # ".." leads to the true parent of a folder, not to that of a link.
     start = work.resolve()
     target = directory.resolve() if ".." in directory.parts else Path(os.path.abspath(directory))
     common = Path(os.path.commonpath([start, target]))

@@ -1,19 +1,21 @@
-"""Warnings of several observations as one."""
+"""Join equal warnings of several observations."""
 
 from collections.abc import Iterable
 
 
 def join_warnings(texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Join warnings of one text to one line that lists the ObsIDs of their tasks.
+    """Join warnings with the same text to one warning that lists the ObsIDs of their tasks.
 
     Parameters
     ----------
-    texts : of each warning the name of its task (``reprocess/90001``, or ``merge`` for all observations) and its text.
+    texts : iterable of (str, str)
+        The name of the task (``reprocess/90001``, or ``merge`` for all observations) and the text of each warning.
 
     Returns
     -------
-    Name and text, which begins with the ObsIDs, in the order of the first of each. The name of several tasks of a kind
-    is that of the kind.
+    list of (str, str)
+        Name of the task and text, which begins with the ObsIDs, in the order of first appearance. Several tasks of a
+        kind have the name of the kind.
     """
     tasks: dict[str, list[str]] = {}
     for task, text in texts:

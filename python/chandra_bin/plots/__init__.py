@@ -1,5 +1,5 @@
-"""Pictures: bins, light curves, proposed regions, images.
+"""Pictures of bins, light curves, proposed regions, images and maps.
 
-The only package, with ``report``, that imports matplotlib. It takes arrays and gives the bytes of a PNG file.
-`draw_bins` alone uses pyplot, for the axes of a notebook.
+Only this package and ``report`` import matplotlib. Functions take arrays and return the bytes of a PNG file. Only
+`draw_bins` uses pyplot, for the axes of a notebook.
 """

@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Fills that all kinds of colour vision tell apart: Paul Tol's "light" scheme. Grey is for pixels in no bin.
+# Paul Tol's "light" scheme, which is safe for colour-blind readers. Grey is for pixels outside all bins.
 _BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
 
-# A bin with more of the binned pixels than this is pale, so that a faint outskirt is not the loudest part.
+# A bin with more than this fraction of the binned pixels is pale, so that faint outskirts do not dominate the picture.
 _LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
 
-# More bins than this are too small on a picture for a choice of their colours.
+# Above this number, bins are too small on a picture to select their colours.
 _MOST_COLOURED = 50_000
-# Bins with fewer pixels of the picture on a side, on average, have no outlines, which would cover them.
+# Least mean size of bins with outlines, in pixels of the picture: outlines would cover smaller bins.
 _OUTLINED_PX = 12
 # The longest side of the picture that notebooks show.
 _THUMBNAIL_PX = 256
@@ -58,26 +58,39 @@ _THUMBNAIL_PX = 256
 
 def bins_png(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
              *, kpc_per_arcsec: float | None = None) -> bytes:
-    """Return a PNG with an image (ny, nx), its bins, and the brightness of the bins with their outlines.
+    """Return a PNG of an image, its bins, and the brightness of the bins with their outlines.
 
-    The brightness of a bin is the mean of the image over its pixels. Outlines are left out where bins are too small
-    on the picture. Neighbouring bins have different colours, and a bin with much of the image has a pale one. Pixels
-    in no bin are grey in the maps. Bins whose S/N, in ``sn`` (bins,), is below 3 are hatched. Axes are right ascension
-    and declination where the header has a sky WCS, else pixels. Where nearly all bins are in a small part of the
-    image, that part is shown. A scale bar is in arcmin, and in kpc too with ``kpc_per_arcsec``. The same input gives
-    the same bytes.
+    The brightness of a bin is the mean of the image over its pixels. Neighbouring bins have different colours; a bin
+    with much of the image is pale. Outlines are omitted if bins are too small on the picture. Pixels outside all bins
+    are grey in the maps. If nearly all bins are in a small part of the image, only that part is shown. The same input
+    gives the same bytes.
+
+    Parameters
+    ----------
+    image : (ny, nx)
+        The binned image.
+    binmap : int32 (ny, nx)
+        Bin numbers, -1 outside.
+    sn : float64 (bins,)
+        S/N of the bins; bins below 3 are hatched.
+    coords : ImageCoords
+        Coordinates of the image: axes are RA and Dec with a sky WCS, else pixels.
+    title : str
+        Title of the picture.
+    kpc_per_arcsec : float, optional
+        Adds kpc to the scale bar.
     """
     return png_of(lambda: _figure(image, binmap, sn, coords, printable(title), kpc_per_arcsec))
 
 
 def draw_bins(binmap: NDArray[np.int32], coords: ImageCoords | None, ax: Any, values: Any = None, label: str = "",
               **options: Any) -> Any:
-    """Draw bins, or an image of a value for each, on axes; returns the axes. None: new ones, which pyplot makes.
+    """Draw bins, or an image (ny, nx) of ``values``, on axes and return the axes; None: new axes of pyplot.
 
-    ``label`` is that of the colour bar of ``values``, which has their unit behind it.
+    The colour bar of ``values`` gets the ``label`` and the unit of the values.
     """
     if ax is not None and not hasattr(ax, "imshow"):
-        raise InputError(f"ax is of the type {type(ax).__name__}: give axes of matplotlib, such as fig.add_subplot()")
+        raise InputError(f"ax must be axes of matplotlib, got {type(ax).__name__}: give e.g. fig.add_subplot()")
     if ax is None:
         from matplotlib import pyplot
 
@@ -96,7 +109,7 @@ def draw_bins(binmap: NDArray[np.int32], coords: ImageCoords | None, ax: Any, va
 
 
 def bins_thumbnail(binmap: NDArray[np.int32]) -> str:
-    """A small picture of bins as an ``img`` element of HTML."""
+    """Return a small picture of bins as an HTML ``img`` element."""
     from matplotlib.image import imsave
 
     colours = _bin_colours(binmap)[:: -1]
@@ -108,6 +121,7 @@ def bins_thumbnail(binmap: NDArray[np.int32]) -> str:
 
 def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float64], coords: ImageCoords, title: str,
             kpc_per_arcsec: float | None) -> "Figure":
+    """Return the figure of `bins_png`."""
     from matplotlib.figure import Figure
 
     frame = frame_of(binmap)
@@ -124,7 +138,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
     titles = ("Image", _bins_title(binmap, frame), f"Brightness of the bins{hatched}")
     panels = [add_panel(figure, left, frame, coords, name, labelled=left == LEFT)
               for left, name in zip(lefts, titles, strict=True)]
-    if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # next to nothing would be seen
+    if np.issubdtype(image.dtype, np.integer) and not np.median(image[frame.cut]):  # single counts would be invisible
         draw_smoothed(panels[0], image, frame, Look())
         panels[0].set_xlim(*frame.extent[:2])
         panels[0].set_ylim(*frame.extent[2:])
@@ -140,7 +154,7 @@ def _figure(image: NDArray[Any], binmap: NDArray[np.int32], sn: NDArray[np.float
 
 
 def _hatch(axes: "Axes", inside: NDArray[np.bool_], frame: Frame) -> None:
-    """Hatches some pixels of the part that is shown."""
+    """Hatch some pixels of the frame."""
     import matplotlib as mpl
 
     with mpl.rc_context({"hatch.linewidth": 0.6, "hatch.color": LINES}):
@@ -151,9 +165,9 @@ def _hatch(axes: "Axes", inside: NDArray[np.bool_], frame: Frame) -> None:
 
 
 def frame_of(binmap: NDArray[np.int32]) -> Frame:
-    """The part of the image to show: that with bins and a margin, or a much smaller one with nine in ten of them.
+    """Return the part of the image to show: that with all bins, or a much smaller part with the smallest 90 % of them.
 
-    A few huge bins far out shall not leave a dot of all the others.
+    A few huge bins in the outskirts must not shrink all others to a dot.
     """
     binned = binmap >= 0
     if not binned.any():
@@ -168,6 +182,7 @@ def frame_of(binmap: NDArray[np.int32]) -> Frame:
 
 
 def _bins_title(binmap: NDArray[np.int32], frame: Frame) -> str:
+    """Return the number of bins, in the image and in the frame."""
     number = np.unique(binmap[binmap >= 0]).size
     shown = binmap[frame.cut]
     here = np.unique(shown[shown >= 0]).size
@@ -176,9 +191,10 @@ def _bins_title(binmap: NDArray[np.int32], frame: Frame) -> str:
 
 
 def _draw_image(axes: "Axes", image: NDArray[Any], frame: Frame) -> None:
+    """Draw the image on a logarithmic scale."""
     norm = _brightness(image)
     shown = np.fmax(image, norm.vmin)  # zeros, and NaN
-    if max(image.shape) > PANEL * DPI:  # several pixels in one of the picture, which shows their mean
+    if max(image.shape) > PANEL * DPI:  # imshow averages image pixels that share a pixel of the picture
         picture = axes.imshow(shown, origin="lower", extent=frame.extent, aspect="auto", norm=norm, cmap="magma")
     else:
         picture = draw_pixels(axes, shown, frame.extent, norm=norm, cmap="magma")
@@ -186,7 +202,7 @@ def _draw_image(axes: "Axes", image: NDArray[Any], frame: Frame) -> None:
 
 
 def _brightness(image: NDArray[Any]) -> Any:
-    """A logarithmic scale from below the faintest value above 0 (zeros are darkest) over at most four decades."""
+    """Return a logarithmic norm of at most four decades, from below the faintest value above 0."""
     from matplotlib.colors import LogNorm, Normalize
 
     positive = image[image > 0]
@@ -197,7 +213,7 @@ def _brightness(image: NDArray[Any]) -> Any:
 
 
 def _draw_brightness(axes: "Axes", image: NDArray[Any], binmap: NDArray[np.int32], frame: Frame) -> None:
-    """The mean of the image over the pixels of each bin, and the outlines of the bins."""
+    """Draw the mean of the image in each bin, and the outlines of the bins."""
     mean = _mean_of_bins(image, binmap)
     norm = _brightness(mean)
     shown = np.ma.masked_invalid(np.append(np.maximum(mean, norm.vmin), np.nan)[binmap])[frame.cut]
@@ -209,7 +225,7 @@ def _draw_brightness(axes: "Axes", image: NDArray[Any], binmap: NDArray[np.int32
 
 
 def _mean_of_bins(image: NDArray[Any], binmap: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The mean of the finite pixels of each bin (bins,), NaN where a bin has none."""
+    """Return the mean of the finite pixels of each bin (bins,), NaN for bins without any."""
     used = (binmap >= 0) & np.isfinite(image)
     bins = int(binmap.max(initial=-1)) + 1
     npix = np.bincount(binmap[used], minlength=bins)
@@ -219,6 +235,7 @@ def _mean_of_bins(image: NDArray[Any], binmap: NDArray[np.int32]) -> NDArray[np.
 
 
 def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:
+    """Draw polygons as thin lines."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -234,7 +251,7 @@ def _draw_outlines(axes: "Axes", polygons: Polygons) -> None:
 
 
 def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """An RGB image (ny, nx, 3) where bins that touch, corners included, differ."""
+    """Return an RGB image (ny, nx, 3) in which bins that touch, corners included, have different colours."""
     palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)]
                         for colour in (*_BIN_COLOURS, _LARGE_BIN, OUTSIDE)], dtype=np.uint8)
     chosen = _choose_colours(binmap)
@@ -243,13 +260,13 @@ def _bin_colours(binmap: NDArray[np.int32]) -> NDArray[np.uint8]:
         largest = int(npix.argmax())  # only one, so that bins of this colour never touch
         if npix[largest] > _LARGE * npix.sum():
             chosen[largest] = len(_BIN_COLOURS)
-    colours = np.append(chosen, len(_BIN_COLOURS) + 1)  # the last one is for label -1
+    colours = np.append(chosen, len(_BIN_COLOURS) + 1)  # the last one is for pixels of -1
     painted: NDArray[np.uint8] = palette[colours[binmap]]
     return painted
 
 
 def _choose_colours(binmap: NDArray[np.int32]) -> NDArray[np.intp]:
-    """A colour number for each bin: the one least used so far that no neighbour has; crowded bins first."""
+    """Return a colour number for each bin: the least used one that no neighbour has; most neighbours first."""
     bins = int(binmap.max(initial=-1)) + 1
     if bins > _MOST_COLOURED:
         return np.arange(bins) % len(_BIN_COLOURS)
@@ -270,7 +287,7 @@ def _choose_colours(binmap: NDArray[np.int32]) -> NDArray[np.intp]:
 
 
 def _touching(binmap: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
-    """Pairs of bins that have neighbouring pixels, corners included."""
+    """Yield pairs of bins that touch, corners included."""
     sides = ((binmap[:, :-1], binmap[:, 1:]), (binmap[:-1], binmap[1:]),
              (binmap[:-1, :-1], binmap[1:, 1:]), (binmap[:-1, 1:], binmap[1:, :-1]))
     for first, second in sides:

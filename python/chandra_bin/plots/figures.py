@@ -1,6 +1,6 @@
-"""What all pictures share: frames, axes, scales, colour bars; matplotlib's objects, never pyplot.
+"""Frames, axes, scales and colour bars of all pictures, by matplotlib's objects without pyplot.
 
-No window, no global state, equal bytes each time.
+Pictures open no window, change no global state, and have the same bytes for the same input.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Pixels in no bin.
+# Pixels outside all bins.
 OUTSIDE = "#dddddd"
 
 # Sizes in inches.
@@ -31,9 +31,9 @@ DPI = 150
 
 # Curves: Paul Tol's "vibrant" blue and orange, and grey.
 KEPT, CUT, LINES = "#0077bb", "#ee7733", "#555555"
-# Pixels that are left out.
+# Excluded pixels.
 REMOVED = "#8a8a8a"
-# Blocks of pixels a side that a picture of counts has at most, and its smoothing, in parts of the longer side.
+# Largest number of blocks along a side of a picture of counts, and its smoothing as a fraction of the longer side.
 _MOST_SHOWN = 900
 _SMOOTHED = 0.002
 
@@ -45,7 +45,7 @@ _SKY_LABELS = {"RA": "Right ascension", "DEC": "Declination", "GLON": "Galactic 
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of an image that is shown, pixels x0 .. x1 - 1 and y0 .. y1 - 1."""
+    """The part of an image to show, pixels x0 .. x1 - 1 and y0 .. y1 - 1."""
 
     x0: int
     x1: int
@@ -54,27 +54,30 @@ class Frame:
 
     @property
     def area(self) -> int:
+        """The number of pixels."""
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
     @property
     def cut(self) -> tuple[slice, slice]:
+        """The slices of the image, (y, x)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
+        """The limits of the axes: left, right, bottom, top in array coordinates."""
         return self.x0 - 0.5, self.x1 - 0.5, self.y0 - 0.5, self.y1 - 0.5
 
     @property
     def panel(self) -> tuple[float, float]:
-        """Width and height of a panel in inches; very long images are not shown to scale."""
+        """Width and height of a panel in inches; the scale of very long images is not uniform."""
         ratio = np.clip((self.y1 - self.y0) / (self.x1 - self.x0), 0.35, 1.8)
         return (PANEL, PANEL * ratio) if ratio <= 1 else (PANEL / ratio, PANEL)
 
 
 def png_of(draw: Callable[[], "Figure"]) -> bytes:
-    """Return the PNG of a figure, in matplotlib's own style, so that equal input gives equal bytes.
+    """Return the PNG of a figure in matplotlib's default style, so that equal input gives equal bytes.
 
-    Raises `PictureError` where matplotlib cannot be loaded, or cannot draw the figure.
+    Raises `PictureError` if matplotlib cannot be loaded or cannot draw the figure.
     """
     try:
         import matplotlib as mpl
@@ -95,24 +98,24 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """How an image is shown under its regions."""
+    """The appearance of an image under its regions."""
 
     label: str = "Counts per pixel"
     smooth: bool | None = None
-    """None: images of whole numbers are smoothed a little."""
+    """Whether to smooth slightly; None: images of whole numbers only."""
     excluded: NDArray[np.bool_] | None = None
-    """Pixels that are grey, (ny, nx)."""
+    """Grey pixels, (ny, nx)."""
     colours: str = "magma"
-    """A colour map of matplotlib."""
+    """Colour map of matplotlib."""
     logarithmic: bool = True
     limits: tuple[float, float] | None = None
-    """The values of the first and the last colour, on a linear scale."""
+    """Values of the first and the last colour, on a linear scale."""
     kpc_per_arcsec: float | None = None
-    """For a scale bar in kpc, besides arcmin."""
+    """Adds kpc to the scale bar."""
 
 
 def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -> None:
-    """The image in blocks of pixels, each the mean of those used, smoothed so that faint emission is seen."""
+    """Draw the image in blocks, the means of used pixels, smoothed to show faint emission."""
     from matplotlib.colors import Normalize
     from scipy.ndimage import gaussian_filter
 
@@ -139,15 +142,15 @@ def draw_smoothed(axes: "Axes", image: NDArray[Any], frame: Frame, look: Look) -
 
 
 def _in_blocks(pixels: NDArray[Any], block: int) -> NDArray[np.float64]:
-    """Means of blocks of pixels; those that are missing at the rim, and NaN, count as 0."""
+    """Return the means of blocks of pixels; NaN and pixels beyond the edge count as 0."""
     means = block_sums(pixels, block, np.float64) / block**2
-    if not np.isfinite(means).all():  # seldom: large images are not copied for it
+    if not np.isfinite(means).all():  # rare: avoid a copy of large images
         means = block_sums(np.nan_to_num(pixels.astype(np.float64)), block) / block**2
     return np.asarray(means)
 
 
 def _brightness_of_smoothed(image: NDArray[Any]) -> Any:
-    """A logarithmic scale from half the median to the brightest pixels; a plain one for what hardly varies."""
+    """Return a logarithmic norm from half the median to the brightest pixels, or a linear one for flat images."""
     from matplotlib.colors import LogNorm, Normalize
 
     positive = image[image > 0]
@@ -158,7 +161,7 @@ def _brightness_of_smoothed(image: NDArray[Any]) -> Any:
 
 
 def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], margin: float) -> Frame:
-    """The box that holds the pixels ``inside`` between two percentiles, and a margin (fraction of its longer side)."""
+    """Return the box of the pixels ``inside`` between two percentiles, with a margin (fraction of its longer side)."""
     (y0, y1), (x0, x1) = (_between(inside.sum(axis=axis), percentiles) for axis in (1, 0))
     room = 1 + int(margin * max(x1 - x0, y1 - y0))
     ny, nx = inside.shape
@@ -167,7 +170,7 @@ def box_around(inside: NDArray[np.bool_], percentiles: tuple[float, float], marg
 
 
 def _between(counts: NDArray[np.int64], percentiles: tuple[float, float]) -> tuple[int, int]:
-    """The places (from 0) nearest to two percentiles of pixels, from the number of pixels in each place."""
+    """Return the indices nearest to two percentiles of pixels, from the number of pixels at each index."""
     sums = np.cumsum(counts)
     ranks = np.percentile([0, sums[-1] - 1], percentiles)
     low, high = np.searchsorted(sums, np.round(ranks), side="right").tolist()
@@ -176,7 +179,7 @@ def _between(counts: NDArray[np.int64], percentiles: tuple[float, float]) -> tup
 
 def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, title: str, labelled: bool,
               bottom: float = BOTTOM) -> "Axes":
-    """Add axes of the sky, or of pixels where the header has no sky WCS; ``left`` and ``bottom`` are in inches."""
+    """Add axes of the sky, or of pixels without a sky WCS; ``left`` and ``bottom`` are in inches."""
     width, height = figure.get_size_inches()
     panel_width, panel_height = frame.panel
     place = (left / width, bottom / height, panel_width / width, panel_height / height)
@@ -193,7 +196,7 @@ def add_panel(figure: "Figure", left: float, frame: Frame, coords: ImageCoords, 
 
 
 def label_sky(axes: Any, coords: ImageCoords) -> None:
-    """Name the coordinates of axes of the sky."""
+    """Label axes of the sky."""
     for n, axis in enumerate(axes.coords):
         name = coords.header[f"CTYPE{n + 1}"][:4].rstrip("-")
         axis.set_axislabel(_SKY_LABELS.get(name, name), minpad=0.6)
@@ -201,6 +204,7 @@ def label_sky(axes: Any, coords: ImageCoords) -> None:
 
 def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coords: ImageCoords,
                labelled: bool) -> "Axes":
+    """Add axes of the sky."""
     axes: Any = figure.add_axes(place, projection=coords.sky)
     label_sky(axes, coords)
     for n, axis in enumerate(axes.coords):
@@ -215,7 +219,7 @@ def _sky_panel(figure: "Figure", place: tuple[float, float, float, float], coord
 
 
 def draw_scale(axes: "Axes", coords: ImageCoords, frame: Frame, kpc_per_arcsec: float | None) -> None:
-    """A bar of a round number of arcsec or arcmin, about a fifth of the panel, at the lower left."""
+    """Draw a scale bar of a round number of arcsec or arcmin, about a fifth of the panel, at the lower left."""
     from matplotlib.patheffects import withStroke
 
     if coords.sky is None:
@@ -238,7 +242,7 @@ def draw_scale(axes: "Axes", coords: ImageCoords, frame: Frame, kpc_per_arcsec: 
 
 
 def colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") -> Any:
-    """Add a colour bar beside the axes of an image, with ticks at 1, 2 and 5 where the scale is logarithmic."""
+    """Add a colour bar next to the axes of an image, with ticks at 1, 2 and 5 on a logarithmic scale."""
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import LogLocator
 
@@ -246,7 +250,7 @@ def colour_bar(axes: "Axes", picture: Any, label: str, extend: str = "neither") 
     width = figure.get_size_inches()[0]
     panel = axes.get_position()
     place = (panel.x1 + BAR_GAP / width, panel.y0, BAR / width, panel.height)
-    # 1, 2, 5, 10, ... rather than powers of ten
+    # ticks at 1, 2, 5, 10, ... instead of powers of ten
     ticks = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"} if isinstance(picture.norm, LogNorm) else {}
     bar = figure.colorbar(picture, cax=figure.add_axes(place), extend=extend, **ticks)
     if ticks:

@@ -1,4 +1,4 @@
-"""Pictures of light curves: rates, kept and cut bins, and the limits."""
+"""Pictures of light curves: rates of good and cut bins, and the limits."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CUT_TIME, _CUT_HATCH = "#fdeee4", "#f5c3a2"
-# With more bins than this error bars are a smear.
+# Largest number of bins with error bars.
 _MOST_ERROR_BARS = 2000
 
-# Flares so many times above the limit are drawn on a logarithmic scale.
+# Flares brighter than this many times the limit switch to a logarithmic scale.
 _BRIGHT = 8.0
 
 
 @dataclass(frozen=True)
 class RateLimits:
-    """What the bins of a light curve were cut by. Rates are counts per second."""
+    """The limits that select good bins of a light curve. Rates are in counts per second."""
 
     method: str
     mean: float
@@ -34,26 +34,33 @@ class RateLimits:
     low: float
     high: float
     cut_by_noise: float | None = None
-    """The number of bins that noise alone is expected to cut."""
+    """Expected number of bins that noise alone cuts."""
 
 
 def light_curve_png(curve: LightCurve, good: NDArray[np.bool_] | None, title: str,
                     limits: RateLimits | None = None) -> bytes:
-    """Return a PNG of a light curve: rates of kept and cut bins, the quiescent rate and the limits.
+    """Return a PNG of a light curve: rates of good and cut bins, the quiescent rate and the limits.
+
+    Cut bins have crosses on a hatched background. The legend is below the axes. The scale is logarithmic above the
+    upper limit if flares are much brighter. Bins without exposure are omitted. The same input gives the same bytes.
 
     Parameters
     ----------
-    good : bool (n,), True where a bin is kept; None marks no bin.
-    limits : drawn as lines where given.
-
-    Cut bins have crosses on a hatched ground. The legend is below the axes. The scale is logarithmic above the upper
-    limit where flares are many times brighter. Bins without exposure are left out. The same input gives the same bytes.
+    curve : LightCurve
+        The light curve.
+    good : bool (bins,), optional
+        True in good bins. Default: no bin is marked.
+    title : str
+        Title of the picture.
+    limits : RateLimits, optional
+        Limits to draw as lines.
     """
     return png_of(lambda: _curve_figure(curve, good, printable(title), limits))
 
 
 def _curve_figure(curve: LightCurve, good: NDArray[np.bool_] | None, title: str,
                   limits: RateLimits | None) -> "Figure":
+    """Return the figure of `light_curve_png`."""
     from matplotlib.figure import Figure
 
     exposed = np.isfinite(curve.rate) & (curve.exposure_s > 0 if curve.exposure_s is not None else curve.rate >= 0)
@@ -94,11 +101,12 @@ def _curve_figure(curve: LightCurve, good: NDArray[np.bool_] | None, title: str,
     axes.set_xlabel(f"Time (ks) since mission time {curve.time_min[0]:.1f} s")
     axes.set_ylabel("Count rate (count/s)")
     axes.set_title(title, fontsize=12, parse_math=False)
-    figure.legend(fontsize=9, loc="outside lower center", ncols=2, frameon=False)  # below: it hides no bin
+    figure.legend(fontsize=9, loc="outside lower center", ncols=2, frameon=False)  # it hides no bin there
     return figure
 
 
 def _draw_limits(axes: "Axes", limits: RateLimits) -> None:
+    """Draw the quiescent rate and the limits as lines."""
     axes.axhline(limits.mean, color=LINES, lw=1, label=f"quiescent rate {limits.mean:.4g} count/s")
     axes.axhline(limits.high, color=LINES, lw=1, ls="--",
                  label=f"limits {max(limits.low, 0):.4g} and {limits.high:.4g} count/s ({limits.method})")

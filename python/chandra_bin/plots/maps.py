@@ -1,4 +1,4 @@
-"""Pictures of maps: a value for each bin, side by side, in one field."""
+"""Pictures of maps with a value for each bin, and profiles of these values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +34,11 @@ from .figures import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Maps in a row, by their number; others have three.
+# Maps per row by the number of maps; the default is three.
 _ACROSS = {1: 1, 2: 2, 4: 2}
-# Colours reach from and to these percentiles of the bins, so that a few bad ones do not decide.
+# Percentiles of the bins at the ends of the colour scale, so that outliers do not set it.
 _PERCENTILES = (2, 98)
-# Logarithmic from this ratio of the two on.
+# Least ratio of both ends for a logarithmic scale.
 _LOGARITHMIC = 10.0
 
 
@@ -49,14 +49,14 @@ class Panel:
     title: str
     unit: str
     values: Floats
-    """(bins,), by the numbers of bins in the binmap; NaN: no value."""
+    """Values by bin number, (bins,); NaN: no value."""
     colours: str = "inferno"
     limits: tuple[float, float] | None = None
-    """Of the colours; None: by the values."""
+    """Ends of the colour scale; None: from the values."""
 
 
 def by_number(labels: NDArray[np.int32], numbers: NDArray[np.int64], values: Floats) -> Floats:
-    """Values (bins,) by the numbers of bins in the binmap, from those of some bins; NaN for others."""
+    """Return values by bin number, (bins,), from those of the bins ``numbers``; NaN for others."""
     made = np.full(int(labels.max(initial=-1)) + 1, np.nan)
     made[numbers] = values
     return made
@@ -64,12 +64,13 @@ def by_number(labels: NDArray[np.int32], numbers: NDArray[np.int64], values: Flo
 
 def maps_png(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Panel], title: str, *,
              kpc_per_arcsec: float | None = None) -> bytes:
-    """A PNG with maps in rows of two or three. Bins without a value, and pixels in no bin, are grey."""
+    """Return a PNG with maps in rows of two or three. Bins without a value and pixels outside all bins are grey."""
     return png_of(lambda: _figure(binmap, coords, panels, printable(title), kpc_per_arcsec))
 
 
 def _figure(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Panel], title: str,
             kpc_per_arcsec: float | None) -> "Figure":
+    """Return the figure of `maps_png`."""
     from matplotlib.figure import Figure
 
     frame = frame_of(binmap)
@@ -91,6 +92,7 @@ def _figure(binmap: NDArray[np.int32], coords: ImageCoords, panels: Sequence[Pan
 
 
 def _draw(axes: "object", binmap: NDArray[np.int32], panel: Panel, frame: Frame) -> None:
+    """Draw a map with its colour bar."""
     from matplotlib.axes import Axes
     from matplotlib.colors import LogNorm, Normalize
 
@@ -110,25 +112,26 @@ def _draw(axes: "object", binmap: NDArray[np.int32], panel: Panel, frame: Frame)
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """A quantity of bins against their distance from a centre, arrays (bins,)."""
+    """A quantity of bins as a function of their distance from a centre, arrays (bins,)."""
 
     radius_arcmin: Floats
     spread_arcmin: Floats
-    """How far the bin reaches inwards and outwards."""
+    """Extent of the bin inwards and outwards."""
     values: Floats
     low: Floats
     high: Floats
     label: str
     truth: Floats | None = None
-    """What it is in the simulation."""
+    """Values of the simulation."""
 
 
 def profile_png(profiles: Sequence[Profile], title: str, *, kpc_per_arcsec: float | None = None) -> bytes:
-    """A PNG with a point and its error for each bin, and the truth where it is known; one quantity below another."""
+    """Return a PNG with a panel for each quantity: a point with its error for each bin, and the truth if known."""
     return png_of(lambda: _profile_figure(profiles, printable(title), kpc_per_arcsec))
 
 
 def _profile_figure(profiles: Sequence[Profile], title: str, kpc_per_arcsec: float | None) -> "Figure":
+    """Return the figure of `profile_png`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.6 + 3.6 * len(profiles)), dpi=DPI, layout="constrained")

@@ -1,4 +1,4 @@
-"""Pictures of images with regions on them, and the profile of a cluster beside them."""
+"""Pictures of images with regions, and the profile of a cluster next to them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 # Inches above the picture.
 _TITLE = 0.5
 
-# A legend below a picture: entries in a row, the height of a row, and the height of the margins.
+# Legend below a picture: entries per row, and the heights of a row and of the margins.
 _ENTRIES, _ENTRY, _AROUND = 3, 0.2, 0.1
 
-# Outlines on pictures of counts; faint ones beside them. And how many blocks of pixels a side such a picture has.
+# Colours of outlines, normal and faint.
 _OUTLINES, _FAINT = ("#00e5ff", "#ffffff"), ("#b8e986", "#ffb000")
 
 
 @dataclass(frozen=True)
 class RegionOverlay:
-    """A region to be drawn on an image."""
+    """A region to draw on an image."""
 
     region: Region
     label: str
@@ -60,23 +60,24 @@ class RegionOverlay:
 def region_png(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
                look: Look | None = None, *, exposure: NDArray[Any] | None = None,
                cluster: ClusterShape | None = None) -> bytes:
-    """A PNG of an image (ny, nx) with outlines of regions, and next to it the profile of a cluster.
+    """Return a PNG of an image (ny, nx) with outlines of regions, and next to it the profile of a cluster.
 
-    ``exposure``: only the part of the image that has some is shown. The same input gives the same bytes.
+    With ``exposure`` only the exposed part of the image is shown. The same input gives the same bytes.
     """
     return png_of(lambda: _region_figure(image, overlays, coords, printable(title), exposure, cluster, look or Look()))
 
 
 def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coords: ImageCoords, title: str,
                    exposure: NDArray[Any] | None, cluster: ClusterShape | None, look: Look) -> "Figure":
+    """Return the figure of `region_png`."""
     from matplotlib.figure import Figure
 
-    seen = (image if exposure is None else exposure) > 0  # NaN is not
+    seen = (image if exposure is None else exposure) > 0  # False for NaN
     frame = box_around(seen, (0, 100), 0.03) if seen.any() else Frame(0, image.shape[1], 0, image.shape[0])
     width, height = frame.panel
-    beside = 0.0 if cluster is None else LEFT + PANEL
+    of_profile = 0.0 if cluster is None else LEFT + PANEL
     bottom = BOTTOM + (_ENTRY * -(-len(overlays) // _ENTRIES) + _AROUND if overlays else 0.0)
-    size = (LEFT + width + BAR_GAP + BAR + BAR_LABEL + beside + 0.2, bottom + height + _TITLE)
+    size = (LEFT + width + BAR_GAP + BAR + BAR_LABEL + of_profile + 0.2, bottom + height + _TITLE)
     figure = Figure(figsize=size, dpi=DPI)
     axes = add_panel(figure, LEFT, frame, coords, title, labelled=True, bottom=bottom)
     axes.title.set_parse_math(False)
@@ -84,7 +85,7 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
     draw_smoothed(axes, image, frame, look)
     colours = {False: cycle(_OUTLINES), True: cycle(_FAINT)}
     handles = [_draw_region(axes, overlay, coords, next(colours[overlay.faint])) for overlay in overlays]
-    if handles:  # not on the picture, where it would hide sources
+    if handles:  # the legend is outside the picture, where it hides no sources
         figure.legend(handles=handles, fontsize=9, loc="lower left", ncols=_ENTRIES, facecolor="black",
                       labelcolor="white", edgecolor="none", framealpha=1,
                       bbox_to_anchor=(LEFT / size[0], 0.1 / size[1]), borderaxespad=0)
@@ -98,7 +99,7 @@ def _region_figure(image: NDArray[Any], overlays: Sequence[RegionOverlay], coord
 
 
 def _draw_region(axes: "Axes", overlay: RegionOverlay, coords: ImageCoords, colour: str) -> Any:
-    """Outlines of the shapes of a region; returns what a legend shows."""
+    """Draw the outlines of a region, and return the handle for the legend."""
     from matplotlib.lines import Line2D
 
     look: dict[str, Any] = {"color": colour, "lw": 1.0 if overlay.faint else 1.6,
@@ -110,7 +111,7 @@ def _draw_region(axes: "Axes", overlay: RegionOverlay, coords: ImageCoords, colo
 
 
 def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
-    """The lines of a shape in image coordinates, (2, n) in array coordinates; none for points, fields and sectors."""
+    """Yield the lines (2, n) of a shape, in array coordinates; points, fields and sectors have no lines."""
     if shape.kind in ("polygon", "rectangle"):
         points = shape.points
         if shape.kind == "rectangle":
@@ -130,14 +131,14 @@ def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
         turn = np.radians(shape.angles[0])
         lines = [np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ plain]
     elif shape.kind not in ("point", "field", "sector"):
-        raise AssertionError(f"the outline of a {shape.kind} is not known")
+        raise AssertionError(f"unknown shape {shape.kind}")
     for line in lines:
         yield line + shape.points[0][:, None] - 1
 
 
 def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cluster: ClusterShape,
                   coords: ImageCoords) -> None:
-    """Net brightness and net counts against the radius."""
+    """Draw net brightness and net counts as functions of the radius."""
     curve = cluster.curve
     arcsec = coords.sky is not None
     scale = float(np.sqrt(coords.pixel_areas_arcsec2(cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0

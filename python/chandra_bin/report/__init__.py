@@ -1,4 +1,4 @@
-"""Pages for browsers: the report of a pipeline, of whatever has been made so far, and the results of a batch."""
+"""HTML pages: the report of a pipeline run, complete or not, and the results of a batch."""
 
 from .index import IndexRow, write_index
 from .write import write_report

@@ -1,4 +1,4 @@
-"""What became of the settings: values that were chosen for ``auto`` and ``none``, and settings without effect."""
+"""The effects of the settings: values that were chosen for ``auto`` and ``none``, and settings without effect."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ _NOT = "not applied: "
 
 
 def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
-    """Return what happened to the settings in this run: a text for each, by name.
+    """Return how the settings were used in this run: a text for each, by name.
 
-    Texts of settings that have no effect in this run begin with "not applied". Settings are left out where no task
-    that takes them has been done, and where there is nothing to state.
+    Texts of settings that have no effect in this run begin with "not applied". A setting is left out where no task
+    that uses it has been done, and where its value was used as given.
 
     ``background`` holds the parameters of the bin table.
     """
@@ -51,12 +51,12 @@ def _of_spectra(folder: Folder) -> dict[str, str]:
         return dict.fromkeys((*of_fits, "tiles_per_chip"), f"{_NOT}spectra is false")
     if settings.response_tiles is None and not folder.layout.made_tiles.is_file():
         return dict.fromkeys((*of_fits, "tiles_per_chip"),
-                             f"{_NOT}there are no effective areas (response_tiles), so nothing is fitted")
+                             f"{_NOT}effective areas (response_tiles) are missing, so nothing is fitted")
     return {} if settings.response_tiles is None else {"tiles_per_chip": f"{_NOT}response_tiles is given"}
 
 
 def is_without_effect(text: str) -> bool:
-    """Whether the text of a setting states that it has no effect in this run."""
+    """Return whether the text of a setting states that it has no effect in this run."""
     return text.startswith(_NOT)
 
 
@@ -117,14 +117,14 @@ def _of_binning(folder: Folder, background: "Mapping[str, Any]") -> dict[str, st
         texts["smooth_sn"] = f"used: {settings.contour_sn:g}"
     systematic = background.get("background_systematic")
     if background and not folder.layout.final_background.is_file():
-        texts["background_systematic"] = f"{_NOT}there is no background"
+        texts["background_systematic"] = f"{_NOT}no background was subtracted"
     elif settings.background_systematic is None and is_number(systematic):
         texts["background_systematic"] = f"used: {systematic:g}"
     return texts
 
 
 def _joined(texts: "Mapping[str, str]") -> str:
-    """Texts by ObsID as one; a text that all have, once."""
+    """Return texts by ObsID as one text; a text that all ObsIDs share appears once."""
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "; ".join(f"{obsid}: {text}" for obsid, text in texts.items())

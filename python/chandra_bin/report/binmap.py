@@ -1,4 +1,4 @@
-"""The map of bins that a reader can click on: labels of pixels, packed for the script of the page."""
+"""The binmap that a reader can click on: bin numbers of pixels, packed for the script of the page."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .packed import deflated
 
-# A browser draws so many pixels at once; of larger maps every second, third ... pixel is taken.
+# A browser draws this many pixels at once; of larger binmaps every second, third ... pixel is shown.
 _MOST_PIXELS = 6_000_000
 _COLOURS = 64
 # cividis at equal steps (Nunez, Anderton & Renslow 2018, PLoS ONE 13, e0199239).
@@ -18,10 +18,10 @@ _CIVIDIS = (
 
 
 def packed_map(binmap: NDArray[np.int32]) -> dict[str, Any]:
-    """The part of a binmap that has bins, for the script: see ``page.js``.
+    """Return the part of a binmap (ny, nx) that has bins, for the script ``page.js``.
 
-    ``labels`` are numbers of bins plus 1 (0: none), little-endian, deflated, in base64, the upper row first. ``x0`` and
-    ``y0`` are the array coordinates of the lower left pixel, and every ``step``-th pixel is there.
+    ``labels`` holds bin numbers plus 1 (0 outside bins), little-endian, deflated, in base64, the upper row first.
+    ``x0`` and ``y0`` are the array coordinates of the lower left pixel; only every ``step``-th pixel is included.
     """
     rows, columns = np.nonzero(binmap >= 0)
     y0, y1, x0, x1 = int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
@@ -36,9 +36,9 @@ def packed_map(binmap: NDArray[np.int32]) -> dict[str, Any]:
 
 
 def _colours() -> list[list[int]]:
-    """A colour map from dark to bright that colour-blind readers can use: matplotlib's cividis, without matplotlib.
+    """Return the colours of matplotlib's cividis, which colour-blind readers can use, without matplotlib.
 
-    The map is drawn by the browser, so that it is there even where no picture can be drawn.
+    The browser draws the binmap, so that the page shows it even where matplotlib fails.
     """
     place = np.linspace(0, len(_CIVIDIS) - 1, _COLOURS)
     parts = [np.interp(place, np.arange(len(_CIVIDIS)), part) for part in zip(*_CIVIDIS, strict=True)]

@@ -1,4 +1,4 @@
-"""The section of the bins: their map, their table, and what they hold."""
+"""The section of the bins: their map, table, pictures and warnings."""
 
 import math
 from collections.abc import Mapping
@@ -25,20 +25,20 @@ from .tables import bin_rows, plain
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-# Bins with a larger part of background are warned of.
+# Bins with a larger background fraction get a warning.
 MOSTLY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Net:
-    """The counts that were binned, without their background."""
+    """The counts that were binned, and their background."""
 
     image: Image
     counts: NDArray[np.float64]
     background: NDArray[np.float64] | None
     ratio: NDArray[np.float64] | float
     header: Mapping[str, Any]
-    """Of the background."""
+    """Header of the background image."""
 
     @property
     def signal(self) -> NDArray[np.float64]:
@@ -47,13 +47,13 @@ class Net:
 
 
 def parameters_of(table: "QTable | None") -> Mapping[str, Any]:
-    """The parameters that bins were made with; empty where there are none."""
+    """Return the parameters that bins were made with; empty without a table."""
     found = {} if table is None else table.meta.get("parameters", {})
     return found if isinstance(found, Mapping) else {}
 
 
 def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
-    """What the page shows of the bins."""
+    """Return the contents of the section of the bins."""
     folder, layout = gallery.folder, gallery.folder.layout
     binmap = folder.image(layout.binmap)
     net = _net(folder)
@@ -66,7 +66,7 @@ def section(gallery: Gallery, table: "QTable | None") -> dict[str, Any]:
     if binmap is not None and table is not None:
         labels = np.asarray(binmap.data, np.int32)
         if not (labels >= 0).any() or len(table) <= int(labels.max()) or "sn" not in table.colnames:
-            folder.problem(f"{layout.bin_table} does not belong to {layout.binmap.name}, or there is no bin")
+            folder.problem(f"{layout.bin_table} does not belong to {layout.binmap.name}, or holds no bin")
         else:
             pictures = [*_pictures(gallery, binmap, labels, table), *pictures]
             found["line"] = _sn_line(folder, plain(table, "sn"))
@@ -100,7 +100,7 @@ def _pictures(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], table:
 
 
 def _with_fit(folder: Folder, table: "QTable") -> "QTable":
-    """The table of bins with the temperature and abundance of those whose fits are good, where there are fits."""
+    """Return the table of bins with the temperature and abundance of good fits, where fits exist."""
     fit = folder.fit()
     if fit is None or fit.bin[-1] >= len(table):
         return table
@@ -129,14 +129,14 @@ def _maps(gallery: Gallery, binmap: Image, labels: NDArray[np.int32], sn: NDArra
 
 
 def is_of_counts(folder: Folder) -> bool:
-    """Whether the bins that are there are those of counts; the setting may be another one by now."""
+    """Return whether the existing bins are bins of counts; the setting may have changed since."""
     of_record = next((task.record.settings for task in folder.tasks if task.name == "bin" and task.record), {})
     binned: str = of_record.get("binning_image", folder.config.settings.binning_image)
     return binned == "counts"
 
 
 def _sn_line(folder: Folder, sn: NDArray[np.float64]) -> str:
-    """What S/N in counts the settings gave."""
+    """Return a line on the S/N in counts that the settings gave."""
     low, middle, high = np.percentile(sn, (10, 50, 90))
     what = "counts" if is_of_counts(folder) else "the scaled flux"
     return (f"{counted(len(sn), 'bin')}: the target is S/N {folder.config.settings.sn:g} in {what}; in "
@@ -144,13 +144,13 @@ def _sn_line(folder: Folder, sn: NDArray[np.float64]) -> str:
 
 
 def _explained(folder: Folder, table: "QTable", net: Net | None) -> list[str]:
-    """What the S/N in counts is, and what errors the background has."""
+    """Return texts that define the S/N in counts and state the errors of the background."""
     parameters = parameters_of(table)
     texts = ["S/N in counts is N / σ, with net counts N = C - r B of a bin: C counts, B background counts, and the "
              "factor r that scales B to the observation. σ² is the Poisson variance of C and of r B (Gehrels 1986, "
              f"equation 7). A bin below S/N {LOW_SN:g} holds no significant signal, and is hatched in pictures."]
     if not is_of_counts(folder):
-        texts.append("Bins were made of the scaled flux, whose S/N is no S/N of counts: that is the column "
+        texts.append("Bins were made of the scaled flux, whose S/N differs from that of counts: that is the column "
                      "\"S/N, image\".")
     if net is None or net.background is None:
         texts.append("No background was subtracted: S/N is that of all counts.")
@@ -165,7 +165,7 @@ def _explained(folder: Folder, table: "QTable", net: Net | None) -> list[str]:
 
 
 def _warnings(table: "QTable") -> list[str]:
-    """Bins in which the background is more than half."""
+    """Return a warning of bins in which the background is more than half of the counts."""
     if "background_fraction" not in table.colnames:
         return []
     fraction = plain(table, "background_fraction")
@@ -191,7 +191,7 @@ def _net(folder: Folder) -> Net | None:
 
 
 def _net_picture(gallery: Gallery, net: Net | None) -> Picture | None:
-    """Counts less the background."""
+    """Return a picture of the counts less the background."""
     if net is None or net.background is None:
         return None
     return gallery.pixels(
@@ -201,7 +201,7 @@ def _net_picture(gallery: Gallery, net: Net | None) -> Picture | None:
 
 
 def _profile(gallery: Gallery, net: Net | None, parameters: Mapping[str, Any]) -> Picture | None:
-    """Net brightness in annuli around the brightest pixel of the smoothed image."""
+    """Return a picture of the net brightness in annuli around the brightest pixel of the smoothed image."""
     folder, layout = gallery.folder, gallery.folder.layout
     smoothed, expmap = folder.image(layout.smoothed), folder.image(layout.final_expmap)
     if net is None or smoothed is None or smoothed.data.shape != net.counts.shape or np.isnan(smoothed.data).all():
@@ -235,7 +235,7 @@ def _profile(gallery: Gallery, net: Net | None, parameters: Mapping[str, Any]) -
 
 
 def _smoothed(gallery: Gallery) -> Picture | None:
-    """The image whose contours the bins follow, as the binner wrote it."""
+    """Return a picture of the image whose contours the bins follow, as the binner wrote it."""
     folder, path = gallery.folder, gallery.folder.layout.smoothed
     image = folder.image(path)
     if image is None:

@@ -1,4 +1,4 @@
-"""What a folder of the pipeline holds, read for the report. Nothing needs to be there but the configuration."""
+"""Read the folder of a pipeline for the report. All files except the configuration may be missing."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -40,27 +40,28 @@ Columns: TypeAlias = dict[str, tuple[Any, str]]
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A task, and the record of when it was last done."""
+    """A task, and the record of its last run."""
 
     name: str
     step: int | None
-    """None where that is not known any more."""
+    """None where the step is unknown."""
     record: Record | None
     why_not: str = ""
-    """Why it does not count as done."""
+    """Why the task does not count as done."""
 
     @property
     def is_done(self) -> bool:
+        """Whether the task is done and its products are current."""
         return self.record is not None and not self.why_not
 
 
-# Images that are kept: those of a step, which its pictures and numbers share.
+# Number of images held in memory: those of one step, which its pictures and numbers share.
 _MOST_IMAGES = 8
 
 
 @dataclass
 class Folder:
-    """The folder of a pipeline. What cannot be read is None, and said in ``problems``."""
+    """The folder of a pipeline. Methods return None for files that cannot be read, and add to ``problems``."""
 
     config: Config
     layout: Layout
@@ -71,12 +72,12 @@ class Folder:
 
     @classmethod
     def read(cls, work: Path) -> "Folder":
-        """Raises `InputError` for a configuration or a state that cannot be read."""
+        """Read a folder. Raises `InputError` for a configuration or a state that cannot be read."""
         work = work.absolute()
         if not work.is_dir():
             if work.exists():
                 raise InputError(f"{work}: is a file; give the folder of a pipeline")
-            raise InputError(f"{work}: there is no such folder")
+            raise InputError(f"{work}: no such folder; give the folder of a pipeline")
         config = read_config(work)
         settings = config.settings
         layout = Layout.of(work, settings)
@@ -84,28 +85,28 @@ class Folder:
         folder = cls(config, layout, [])
         try:
             states = status(work)
-        except InputError as error:  # an archive that is not there any more, say
-            folder.problem(f"what is done cannot be told: {error}")
+        except InputError as error:  # such as an archive that was removed
+            folder.problem(f"the state of the tasks is unknown: {error}")
             folder.tasks = [TaskDone(name, None, record, "not known") for name, record in records.items()]
         else:
             folder.tasks = [TaskDone(each.task.name, each.task.step, records.pop(each.task.name, None),
                                      f"waits {each.why}" if each.kind == "waits" else each.why) for each in states]
-            folder.tasks += [TaskDone(name, None, record, "is no task of this configuration")
+            folder.tasks += [TaskDone(name, None, record, "not part of this configuration")
                              for name, record in records.items()]
         return folder
 
     def facts(self, name: str) -> Mapping[str, Any]:
-        """The facts that a task noted when it was last done; empty where it was not."""
+        """Return the facts that a task noted in its last run; empty before the first."""
         return next((task.record.facts for task in self.tasks if task.name == name and task.record), {})
 
     def name_of(self, path: Path) -> str:
-        """A path as users know it, from the folder of the pipeline."""
+        """Return a path relative to the folder of the pipeline."""
         return os.path.relpath(path, self.layout.work)
 
     def missing(self, *paths: Path) -> str:
-        """States which files are missing."""
+        """Return a text that names missing files."""
         names = [self.name_of(path) for path in paths]
-        return f"Nothing to show yet: {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not there."
+        return f"Nothing to show yet: {' and '.join(names)} {'does' if len(names) == 1 else 'do'} not exist."
 
     def _tried(self, path: Path, read: Callable[[Path], T]) -> T | None:
         if not path.is_file():
@@ -114,7 +115,7 @@ class Folder:
             return read(path)
         except ChandraBinError as error:
             self.problem(str(error))
-        except (OSError, ValueError, KeyError) as error:  # of astropy's tables
+        except (OSError, ValueError, KeyError) as error:  # astropy's tables raise these
             self.problem(f"{path}: {error}")
         return None
 
@@ -125,13 +126,13 @@ class Folder:
         return found
 
     def problem(self, text: str) -> None:
-        """Notes what hinders the report, files by the names that users know."""
+        """Note a problem of the report, with paths relative to the folder."""
         said = "the report: " + " ".join(text.replace(f"{self.layout.work}{os.sep}", "").split())
         if said not in self.problems:
             self.problems.append(said)
 
     def image(self, path: Path) -> Image | None:
-        """An image, read once as long as few others are asked for: several parts of the page show the same ones."""
+        """Return an image; a few are held in memory, as several parts of the page show the same ones."""
         if path not in self._images:
             self._images[path] = self._tried(path, read_image_file)
             if len(self._images) > _MOST_IMAGES:
@@ -139,17 +140,19 @@ class Folder:
         return self._images[path]
 
     def region(self, path: Path) -> Region | None:
+        """Return the region of a file."""
         return self._tried(path, lambda each: read_regions(each, for_ciao=False))
 
     def light_curve(self, path: Path) -> LightCurve | None:
+        """Return the light curve of a file."""
         return self._tried(path, read_light_curve)
 
     def good_times(self, path: Path) -> GTI | None:
-        """Those of every chip, or of the first."""
+        """Return the GTIs of a file: of all chips together, or of the first chip."""
         return self._tried(path, lambda each: next(iter(read_gti(each).values())).gti)
 
     def rate_limits(self, path: Path) -> RateLimits | None:
-        """The limits that good times were chosen by, where this program wrote the file; CIAO's deflare gives none."""
+        """Return the rate limits of good times; None for files of CIAO's deflare, which lack them."""
 
         def read(path: Path) -> RateLimits | None:
             header = next(iter(read_gti(path).values())).header
@@ -161,7 +164,7 @@ class Folder:
         return self._tried(path, read)
 
     def events_header(self, path: Path) -> Mapping[str, Any]:
-        """The header of the first table of an event file; empty where there is none."""
+        """Return the header of the first table of an event file; empty without a table."""
 
         def read(path: Path) -> Mapping[str, Any]:
             with open_fits(path) as hdus:
@@ -170,6 +173,7 @@ class Folder:
         return self._tried(path, read) or {}
 
     def bin_table(self) -> "QTable | None":
+        """Return the table of bins."""
         from astropy.table import QTable
 
         def read(path: Path) -> "QTable":
@@ -179,26 +183,26 @@ class Folder:
         return self._tried(self.layout.bin_table, read)
 
     def fit(self) -> FitResult | None:
-        """The fits of the bins, read once."""
+        """Return the fits of the bins, read once."""
         return self._once(self.layout.fit, lambda path: read_fit(path).result)
 
     def grouped_spectra(self) -> GroupedSpectra | None:
-        """Spectra and best models of the bins in groups of channels."""
+        """Return spectra and best models of the bins in groups of channels."""
         return self._tried(self.layout.fit_spectra, GroupedSpectra.read)
 
     def response_weights(self) -> ResponseWeights | None:
-        """Which responses the bins have."""
+        """Return the weights of the responses of each bin."""
         return self._tried(self.layout.bin_responses, ResponseWeights.read)
 
     def columns(self, path: Path) -> Columns | None:
-        """The columns of a table, by name, and their units, read once."""
+        """Return the columns of a table, by name, and their units, read once."""
         return self._once(path, read_columns)
 
     def sources(self, table: Path, fates: Mapping[str, Path], on: Image | None) -> "Sources | None":
-        """A table of detections, the brightest first.
+        """Return a table of detections, the brightest first.
 
-        ``fates``: what happens to sources in these region files; the first that holds the centre of a source counts,
-        on the grid of the image ``on``.
+        ``fates`` gives region files by the fate of the sources in them; the first region that contains the centre of a
+        source on the grid of the image ``on`` counts.
         """
         read = self._tried(table, _read_sources)
         if read is None:
@@ -216,7 +220,7 @@ class Folder:
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Columns of a source table, by their names in lower case, and what became of each source."""
+    """Columns of a source table, by their names in lower case, and the fate of each source."""
 
     columns: Mapping[str, NDArray[Any]]
     fate: NDArray[Any] | None
@@ -227,7 +231,7 @@ class Sources:
 
 
 def _read_sources(path: Path) -> tuple[dict[str, NDArray[Any]], Mapping[str, Any]]:
-    """The columns of one number or two a source, and the header. Raises `InputError` where there is no such table."""
+    """Return the columns with one or two numbers per source, and the header. Raises `InputError` without a table."""
     with open_fits(path) as hdus:
         for hdu in hdus:
             if hdu.is_table and {"x", "y"} <= set(hdu.columns):
@@ -239,7 +243,7 @@ def _read_sources(path: Path) -> tuple[dict[str, NDArray[Any]], Mapping[str, Any
 
 
 def _inside(region: Region, found: Mapping[str, NDArray[Any]], image: Image) -> NDArray[np.bool_]:
-    """Which sources have their centres in a region."""
+    """Return which sources have their centres in a region."""
     ny, nx = image.data.shape
     coords = ImageCoords(image.header).with_shape((ny, nx))
     covered = region_mask(region, coords, (ny, nx))
@@ -250,12 +254,12 @@ def _inside(region: Region, found: Mapping[str, NDArray[Any]], image: Image) -> 
 
 
 def all_warnings(folder: Folder) -> list[tuple[str, str]]:
-    """Warnings of tasks, by their names, and problems of the report itself; one for all ObsIDs that have the same."""
+    """Return the warnings of tasks by name, and problems of the report; ObsIDs with equal warnings share one entry."""
     said = [(task.name, text) for task in folder.tasks for text in (task.record.warnings if task.record else ())]
     known = {text for _, text in said}
     return join_warnings([*said, *(("", text) for text in folder.problems if text not in known)])
 
 
 def size_of(outputs: Iterable[Any]) -> int:
-    """Bytes of files, by their stamps."""
+    """Return the size of files in bytes, from their stamps."""
     return sum(stamp.size for stamp in outputs)

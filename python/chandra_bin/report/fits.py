@@ -24,20 +24,20 @@ from .pictures import Picture, truth_png
 _POOR = "poor fit"
 # Colours of errors reach from 0 to this percentile of both errors.
 _PERCENTILE = 98
-# Pulls of maps are shown up to here.
+# Colours of pulls end at this value, sigma.
 _MOST_PULL = 4.0
 
 
 @dataclass(frozen=True)
 class _Quantity:
-    """How a map is shown."""
+    """Title, colours and caption of a map."""
 
     title: str
     colours: str
     to_see: str
-    """What the map shows, for the caption."""
+    """Description of the map, for the caption."""
     is_relative: bool = True
-    """Whether errors are shown as parts of the value."""
+    """Whether errors are shown as fractions of the value."""
 
 
 _QUANTITIES = {
@@ -60,7 +60,7 @@ _PSEUDO = ". Per area of the sky, without a depth (pseudo): compare bins, and ta
 
 
 def section(gallery: Gallery) -> dict[str, Any] | None:
-    """What steps 9 and 10 found; None where they are not asked for."""
+    """Return the contents of the section on steps 9 and 10; None where the settings leave these out."""
     folder = gallery.folder
     if not folder.config.settings.spectra:
         return None
@@ -101,12 +101,12 @@ class _Maps:
     labels: NDArray[np.int32]
     coords: ImageCoords
     numbers: Wholes
-    """Of the rows of the table, in the binmap."""
+    """Bin numbers of the rows of the table."""
     table: Columns
     fit: FitResult | None
 
     def picture(self, name: str) -> Picture | None:
-        """A map with its lower and upper error."""
+        """Return a picture of a map with its lower and upper error."""
         quantity = _QUANTITIES[name]
         values, low, high = _with_errors(self.table, name)
         unit = self.table[name][1]
@@ -129,7 +129,7 @@ class _Maps:
                           f"Three maps of the bins side by side: {title}, its lower and its upper error; {shown}.")
 
     def profile(self, truth: Mapping[str, Floats] | None) -> Picture | None:
-        """Temperature and abundance against the radius; None without fits."""
+        """Return a picture of temperature and abundance against radius; None without fits."""
         if not {"radius", "radius_spread"} <= set(self.table):
             return None
         quantities: tuple[str, ...] = ("kt", "abundance")
@@ -148,7 +148,7 @@ class _Maps:
             kpc_per_arcsec=self.gallery.kpc_per_arcsec)
 
     def truth_maps(self, fit: FitResult, truth: Mapping[str, Floats]) -> Picture | None:
-        """Fitted and simulated temperature in the same colours, and the pulls."""
+        """Return a picture of fitted and simulated temperature in the same colours, and of the pulls."""
         good = fit.good() & np.isfinite(truth["kt"])
         if not good.any():
             return None
@@ -174,7 +174,7 @@ class _Maps:
         return by_number(self.labels, self.numbers if numbers is None else numbers, values)
 
     def _hidden(self, name: str, values: Floats) -> str:
-        """How many bins have no value, and why."""
+        """Return a text on how many bins have no value, and why."""
         hidden = ~np.isfinite(values)
         if not hidden.any():
             return "All bins are shown"
@@ -187,12 +187,12 @@ class _Maps:
         return f"{grey}: {why}"
 
     def _confidence(self) -> str:
-        """The confidence of the errors, in words."""
+        """Return the confidence of the errors, in words."""
         return "1 sigma" if self.fit is None else f"of {math.erf(math.sqrt(self.fit.delta / 2)):.1%} confidence"
 
 
 def _with_errors(table: Columns, name: str) -> tuple[Floats, Floats, Floats]:
-    """A quantity, its lower and its upper error."""
+    """Return a quantity, its lower and its upper error."""
     return _plain(table, name), _plain(table, f"{name}_low"), _plain(table, f"{name}_high")
 
 
@@ -201,27 +201,27 @@ def _plain(table: Columns, name: str) -> Floats:
 
 
 def _pretty(unit: str) -> str:
-    """A unit for a label of matplotlib."""
+    """Return a unit as a label for matplotlib."""
     from astropy.units import Unit
 
     return str(Unit(unit).to_string("latex_inline")) if unit else ""
 
 
 def _truth(folder: Folder, fit: FitResult | None) -> dict[str, Floats] | None:
-    """The simulated values of the bins, where they are known and are those of the fits."""
+    """Return the simulated values of the bins, where they are known and belong to the bins of the fits."""
     path = folder.layout.maps / "truth.ecsv"
     table = folder.columns(path)
     if table is None or fit is None:
         return None
     names = [f"true_{name}" for name in ("kt", "abundance", "norm")]
     if not {"bin", *names} <= set(table) or not np.array_equal(table["bin"][0], fit.bin):
-        folder.problem(f"{path} is not of the bins of {folder.layout.fit.name}")
+        folder.problem(f"{path} does not belong to the bins of {folder.layout.fit.name}")
         return None
     return {name.removeprefix("true_"): _plain(table, name) for name in names}
 
 
 def _pull_rows(fit: FitResult, truth: Mapping[str, Floats]) -> list[dict[str, str]]:
-    """How the fits compare with the simulation, a row for each quantity."""
+    """Return the comparison of the fits with the simulation, a row for each quantity."""
     rows = []
     for name, label in (("kt", "kT"), ("abundance", "Abundance"), ("norm", "Norm")):
         good = fit.good("abundance" if name == "abundance" else "kt")
@@ -241,7 +241,7 @@ def _pull_texts(pulls: Pulls) -> dict[str, str]:
 
 
 def _against(gallery: Gallery, fit: FitResult, truth: Mapping[str, Floats]) -> Picture | None:
-    """Fitted against simulated temperature, and the distribution of the pulls."""
+    """Return a picture of fitted against simulated temperature, and of the distribution of the pulls."""
     good = fit.good() & np.isfinite(truth["kt"] + fit.kt_low + fit.kt_high)
     if not good.any():
         return None

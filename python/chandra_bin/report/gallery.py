@@ -1,4 +1,4 @@
-"""The pictures of the page, as they are added. One that cannot be drawn is a problem to be told, and no more."""
+"""The pictures of the page. A picture that cannot be drawn is reported as a problem, and the page is still written."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ from .reuse import Drawn
 
 
 class Gallery:
-    """Draws pictures for the page, and keeps them."""
+    """Draws the pictures of the page, and collects them."""
 
     def __init__(self, folder: Folder, target: str) -> None:
         self.folder = folder
@@ -33,7 +33,7 @@ class Gallery:
 
     def add(self, name: str, alt: str, caption: str, draw: Callable[..., bytes], *args: Any,
             **kwargs: Any) -> Picture | None:
-        """Draw a picture, ``draw(*args, **kwargs)``; None, and a problem of the report, where that fails."""
+        """Add the picture that ``draw(*args, **kwargs)`` returns; on failure note a problem and return None."""
         name = f"{self.folder.config.settings.name}_{name}"
         try:
             picture = Picture(name, alt, caption, self.drawn.picture(name, draw, *args, **kwargs))
@@ -45,7 +45,7 @@ class Gallery:
 
     def image(self, path: Path, name: str, title: str, caption: str, *, regions: Mapping[str, Path] | None = None,
               exposure: Path | None = None, label: str = "Counts per pixel", **look: Any) -> Picture | None:
-        """A picture of an image file with the outlines of those region files that are there.
+        """Add a picture of an image file with the outlines of existing region files.
 
         Pictures of approximate exposure maps and fluxes state that in the title, the label and the caption.
         """
@@ -64,7 +64,7 @@ class Gallery:
     def pixels(self, image: Image, data: NDArray[Any], name: str, title: str, caption: str, *,
                overlays: list[RegionOverlay] | None = None, exposure: NDArray[Any] | None = None,
                **look: Any) -> Picture | None:
-        """A picture of pixels on the grid of an image."""
+        """Add a picture of pixels on the grid of an image."""
         overlays = overlays or []
         outlined = f", with outlines: {', '.join(each.label for each in overlays)}" if overlays else ""
         scale = "; linear colours" if look.get("limits") or not look.get("logarithmic", True) else ""
@@ -83,11 +83,11 @@ class Gallery:
         return overlays
 
     def excluded(self, image: Image) -> NDArray[np.bool_] | None:
-        """The pixels of a cropped image that are removed; None where the mask is not there."""
+        """Return the pixels of a cropped image that are removed; None without a mask."""
         use = self.folder.image(self.folder.layout.mask)
         return None if use is None or use.data.shape != image.data.shape else ~(use.data >= 1)
 
 
 def coords_of(image: Image) -> ImageCoords:
-    """The coordinates of an image that is cropped nowhere."""
+    """Return the coordinates of an image."""
     return ImageCoords(image.header).with_shape(image.data.shape)

@@ -12,7 +12,7 @@ from chandra_bin.fits.outputs import Outputs
 
 @dataclass(frozen=True)
 class IndexRow:
-    """A cluster. Links are relative to the page, and empty where there is nothing to link to."""
+    """A cluster. Links are relative to the page, and empty where no page exists."""
 
     name: str
     status: str
@@ -27,7 +27,10 @@ class IndexRow:
 
 
 def write_index(page: Path, rows: Sequence[IndexRow], about: Mapping[str, str]) -> Path:
-    """Writes the page, and replaces an older one; ``about`` is what to say of the whole. Raises `OutputError`."""
+    """Write the page of a batch and return its path; an existing page is replaced.
+
+    ``about`` holds facts on the whole batch by their labels. Raises `OutputError` where the page cannot be written.
+    """
     from .page import pages
 
     content = pages().get_template("index.html").render(

@@ -17,8 +17,8 @@ def deflated(content: bytes) -> str:
 def packed_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Return arrays of whole numbers and of floats, of 4 bytes each, as ``spectra.js`` reads them.
 
-    ``arrays`` lists name, kind (``u`` or ``f``) and length; ``data`` holds all arrays one after another, little-endian:
-    the first bytes of all their numbers, then the second ones, which deflates better.
+    ``arrays`` lists name, kind (``u`` or ``f``) and length; ``data`` holds all arrays in this order, little-endian: the
+    first bytes of all numbers, then all second bytes and so on, which deflates better.
     """
     kinds = {name: "u" if values.dtype.kind in "biu" else "f" for name, values in arrays.items()}
     raw = b"".join(np.ascontiguousarray(values, dtype=f"<{kinds[name]}4").tobytes() for name, values in arrays.items())
@@ -28,6 +28,6 @@ def packed_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return float32 numbers of 10 bits, 1 in 1000, whose other bits are 0: these deflate to a third."""
+    """Return float32 numbers rounded to 10 bits (1 in 1000); the zero bits let them deflate to a third."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return np.asarray(((bits + np.uint32(1 << 12)) & np.uint32(0xFFFFE000)).view(np.float32))

@@ -38,7 +38,7 @@
     });
   }
 
-  // A link to what is folded away opens it; on paper everything is open.
+  // A link to a folded section opens it; print shows all sections open.
   const open = () => {
     const target = location.hash.length > 1 && byId(decodeURIComponent(location.hash.slice(1)));
     if (target && target.tagName === "DETAILS") target.open = true;

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def pages() -> "Environment":
-    """Where templates are found; all that is put into them is escaped."""
+    """Return the environment of the templates, which escapes all values."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(loader=PackageLoader("chandra_bin.report", ""), autoescape=True, trim_blocks=True,

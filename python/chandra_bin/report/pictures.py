@@ -16,7 +16,7 @@ from chandra_bin.plots.figures import png_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Paul Tol's "vibrant" blue, orange and teal, and greys: all kinds of colour vision tell them apart, and so does print.
+# Paul Tol's "vibrant" blue, orange and teal, and greys: distinct for all kinds of colour vision, and in print.
 _KEPT, _CUT, _OTHER, _LINES = "#0077bb", "#ee7733", "#009988", "#444444"
 _DPI = 150
 _WEBP_QUALITY = 82
@@ -28,26 +28,26 @@ class Picture:
     """A picture of the report."""
 
     name: str
-    """Of the file, without .png."""
+    """Name of the file, without .png."""
     alt: str
-    """What there is to see, for those who do not see it."""
+    """Alternative text that describes the picture."""
     caption: str
     png: bytes
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, which a PNG has at this place."""
+        """Width and height in pixels, from the header of the PNG."""
         return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
 
     @property
     def is_wide(self) -> bool:
-        """Whether it needs the width of the page to be read."""
+        """Whether the picture needs the full width of the page."""
         width, height = self.size
         return width > 2.5 * height
 
     @property
     def uri(self) -> str:
-        """The picture inside the page: WebP, a fifth of the PNG's size; the PNG where WebP cannot be written."""
+        """The data URI of the picture: WebP, a fifth of the PNG's size, or PNG where WebP cannot be written."""
         from PIL import Image  # matplotlib needs it
 
         file = io.BytesIO()
@@ -60,18 +60,18 @@ class Picture:
 
 
 def histogram_png(sn: NDArray[np.float64], sn_image: NDArray[np.float64] | None, asked: float, title: str) -> bytes:
-    """How many bins have which S/N: in counts, and in the image that was binned, where that is another."""
+    """Draw a histogram of the S/N of bins in counts, and in the image that was binned where that differs."""
     return png_of(lambda: _histogram(sn, sn_image, asked, title))
 
 
 def profile_png(profile: RadialProfile, arcsec_per_pixel: float, unit: str, background_error: float, title: str,
                 kpc_per_arcsec: float | None = None) -> bytes:
-    """Net brightness against the radius, with the background and its error (a fraction)."""
+    """Draw net brightness against radius, with the background and its error (a fraction)."""
     return png_of(lambda: _profile(profile, arcsec_per_pixel, unit, background_error, title, kpc_per_arcsec))
 
 
 def cut_intervals(curve: LightCurve, kept: GTI) -> list[tuple[float, float]]:
-    """When there is exposure and it is not kept, as runs of whole bins; s, from the curve's begin."""
+    """Return the intervals with exposure outside the GTIs, as runs of whole bins; s, from the begin of the curve."""
     cut = exposed(curve) & ~kept_bins(curve, kept)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], cut.astype(np.int8), [0]])))
     begin = curve.time_min[0]
@@ -80,13 +80,13 @@ def cut_intervals(curve: LightCurve, kept: GTI) -> list[tuple[float, float]]:
 
 
 def exposed(curve: LightCurve) -> NDArray[np.bool_]:
-    """Bins with exposure, as far as that is known."""
+    """Return which bins have exposure; all bins where the exposure is unknown."""
     there: NDArray[np.bool_] = np.isfinite(curve.rate)
     return there & (curve.exposure_s > 0) if curve.exposure_s is not None else there
 
 
 def kept_bins(curve: LightCurve, kept: GTI) -> NDArray[np.bool_]:
-    """Bins whose middle is in the good times."""
+    """Return which bins have their middle in the GTIs."""
     middle = (curve.time_min + curve.time_max) / 2
     number = np.searchsorted(kept.start, middle, side="right") - 1
     inside: NDArray[np.bool_] = (number >= 0) & (middle < np.append(kept.stop, -np.inf)[number])
@@ -124,7 +124,7 @@ def _profile(profile: RadialProfile, arcsec_per_pixel: float, unit: str, backgro
     axes = figure.add_subplot()
     per = arcsec_per_pixel**2
     outer = profile.outer * arcsec_per_pixel
-    inner = np.maximum(profile.inner * arcsec_per_pixel, outer / 4)  # of the innermost disc, for the logarithmic axis
+    inner = np.maximum(profile.inner * arcsec_per_pixel, outer / 4)  # a logarithmic axis has no radius 0
     middle = np.sqrt(inner * outer)
     net, error, background = (each / per for each in (profile.brightness, profile.error, profile.background))
     seen = net > error
@@ -156,7 +156,7 @@ def _profile(profile: RadialProfile, arcsec_per_pixel: float, unit: str, backgro
 
 def truth_png(true: NDArray[np.float64], value: NDArray[np.float64], low: NDArray[np.float64],
               high: NDArray[np.float64], pull: NDArray[np.float64], title: str) -> bytes:
-    """Fitted against simulated temperature (keV) of bins, and the distribution of their pulls."""
+    """Draw fitted against simulated temperature (keV) of bins, and the distribution of their pulls."""
     return png_of(lambda: _truth(true, value, low, high, pull, title))
 
 

@@ -1,7 +1,7 @@
-"""Pictures of the report before, for those that would be the same again.
+"""Reuse pictures of the previous report that would be drawn again without change.
 
-A picture depends on what its function is given and on the code that draws, and on nothing else: the SHA-256 of both is
-noted in the folder of the pictures. Files are not compared, as a picture can show several, and settings too.
+A picture depends only on the arguments of its function and on the code that draws: a file in the folder of the pictures
+notes the SHA-256 of both. Input files are not compared, as a picture can show several files and settings.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from chandra_bin import __version__, plots
 
 
 class Drawn:
-    """The pictures in a folder, and the notes of what they were drawn from.
+    """The pictures in a folder, and notes of the checksums of their inputs.
 
-    Notes that are missing or damaged, and pictures that are not those noted, count as none: pictures are drawn again.
+    Where notes are missing or damaged, or do not match a picture, the picture is drawn again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Drawn:
         self._notes: dict[str, list[str]] = {}
 
     def picture(self, name: str, draw: Callable[..., bytes], *args: Any, **kwargs: Any) -> bytes:
-        """The PNG that ``draw(*args, **kwargs)`` returns; the one there, where it was drawn from the same."""
+        """Return the PNG of ``draw(*args, **kwargs)``, or the existing PNG where its inputs are the same."""
         made_of = _digest(draw, args, kwargs)
         png = None if made_of is None else self._kept(name, made_of)
         if png is None:
@@ -41,7 +41,7 @@ class Drawn:
 
     @property
     def notes(self) -> str:
-        """The content of the file of notes, of the pictures that were asked for."""
+        """Return the content of the file of notes, for the pictures of this report."""
         return json.dumps(self._notes, indent=1)
 
     def _kept(self, name: str, made_of: str) -> bytes | None:
@@ -64,15 +64,15 @@ def _read(file: Path) -> Mapping[str, Any]:
 
 
 def _digest(*what: Any) -> str | None:
-    """The SHA-256 of objects and of the code that draws; None for objects that cannot be pickled.
+    """Return the SHA-256 of objects and of the code that draws; None for objects that cannot be pickled.
 
-    Equal objects can be pickled in two ways, and are then drawn again; unequal ones never give equal bytes.
+    Equal objects may be pickled in two ways, and are then drawn again; unequal objects never give equal bytes.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
         text = pickle.dumps((_code(), what), protocol=5, buffer_callback=buffers.append)
         digest = hashlib.sha256(text)
-        for buffer in buffers:  # of arrays, without a copy
+        for buffer in buffers:  # arrays, without a copy
             digest.update(buffer.raw())
     except (pickle.PicklingError, AttributeError, TypeError, BufferError):
         return None
@@ -81,7 +81,7 @@ def _digest(*what: Any) -> str | None:
 
 @cache
 def _code() -> list[str]:
-    """Versions, and what a version does not tell while the program is being changed: the modules that draw."""
+    """Return versions, and checksums of the modules that draw, which change during development."""
     modules = [Path(__file__).with_name("pictures.py"), *sorted(Path(plots.__file__).parent.glob("*.py"))]
     texts = [hashlib.sha256(module.read_bytes()).hexdigest() for module in modules if module.is_file()]
     return [__version__, *(version(name) for name in ("matplotlib", "astropy", "numpy", "scipy")), *texts]

@@ -1,4 +1,4 @@
-"""The spectra of the bins, which a reader chooses in the map: points, models and numbers for the script of the page."""
+"""The spectra of the bins that a reader selects in the map: points, models and numbers for the script of the page."""
 
 import json
 import math
@@ -13,9 +13,9 @@ from chandra_bin.spectral.results import FitResult
 from .collect import Folder
 from .packed import deflated, packed_arrays, rounded
 
-# Responses of a bin in an observation that are named; the others are counted.
+# Number of responses of a bin in an observation that are named; the others are counted.
 _MOST_RESPONSES = 4
-# Counts of a point of one ObsID of several, which has fewer than all of them together: S/N 3.
+# Counts of a point in the spectrum of one of several ObsIDs, which has fewer counts than their sum: S/N 3.
 _LEAST_OF_ONE = 9
 # Numbers below 0.01 are written with a power of ten.
 _LEAST_POWER = -2
@@ -24,7 +24,7 @@ _LEAST_POWER = -2
 def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
     """Return the spectra, models and fits of the bins for ``spectra.js``; None without them.
 
-    Those of other bins than the map's, which has ``bins`` of them, are a problem of the report.
+    Spectra of other bins than those of the binmap, which has ``bins`` bins, are a problem of the report.
     """
     spectra, fit = folder.grouped_spectra(), folder.fit()
     if spectra is None or fit is None or not spectra.bin.size:
@@ -47,7 +47,7 @@ def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
 
 
 def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
-    """The parameters of a bin with their errors, and what the fit states of the bin, as texts."""
+    """Return the parameters of a bin with their errors, and the quality of the fit, as texts."""
     facts = {"Fit": ", ".join(fit.reasons(place)) or "ok", "Net counts": f"{fit.net_counts[place]:.1f}",
              "Background counts": f"{fit.background_counts[place]:.1f}"}
     if not np.isfinite(fit.kt[place]):
@@ -66,7 +66,7 @@ def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
 
 
 def _parameter(label: str, values: Any, low: Any, high: Any, place: int) -> list[str]:
-    """A parameter, its value, and its lower and upper error, with two digits of the smaller error."""
+    """Return a parameter, its value, and its lower and upper error, with two digits of the smaller error."""
     value, *errors = (float(each[place]) for each in (values, low, high))
     if not np.isfinite(value):
         return [label, "unknown", "", ""]
@@ -88,7 +88,7 @@ def _raised(power: int) -> str:
 
 
 def _responses(folder: Folder, spectra: GroupedSpectra) -> list[str]:
-    """The responses of each data set with their shares, as texts; none where their file is not there."""
+    """Return the responses of each data set with their shares, as texts; empty where their file does not exist."""
     weights = folder.response_weights()
     if weights is None:
         return []

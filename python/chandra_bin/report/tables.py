@@ -17,8 +17,8 @@ from .texts import text, utc
 if TYPE_CHECKING:
     from astropy.table import QTable
 
-# Columns of the bin table by what the page calls them; whether the map can be coloured by them, and whether they are
-# shown on narrow screens too. Others, that programs or people added, follow under their own names.
+# Columns of the bin table: heading, unit, whether the map can be coloured by them, and whether narrow screens show
+# them. Other columns, which users or programs added, follow under their own names.
 _BIN_COLUMNS = {
     "bin": ("Bin", "", False, True), "counts": ("Counts", "", True, True),
     "background": ("Background", "counts", False, False), "signal": ("Net counts", "", False, True),
@@ -34,16 +34,16 @@ _BIN_COLUMNS = {
     "low_sn": ("S/N below 3", "", False, False),
 }
 _LEFT_OUT = {"noise", "x", "y", "x_phys", "y_phys", "area_px"}
-FATE = "What became of it"
+FATE = "Treatment"
 
 
 def plain(table: "QTable", name: str) -> Any:
-    """A column without its unit."""
+    """Return a column without its unit."""
     return np.asarray(getattr(table[name], "value", table[name]))
 
 
 def bin_rows(table: "QTable") -> tuple[list[dict[str, Any]], list[list[str]]]:
-    """Columns and rows of the bin table as texts. S/N of the image is left out where it is that of the counts."""
+    """Return columns and rows of the bin table as texts, without the S/N of the image where it is that of counts."""
     names = [name for name in _BIN_COLUMNS if name in table.colnames]
     names += [name for name in table.colnames if name not in _BIN_COLUMNS and name not in _LEFT_OUT]
     if {"sn", "sn_image"} <= set(names) and np.allclose(plain(table, "sn"), plain(table, "sn_image")):
@@ -62,7 +62,7 @@ def bin_rows(table: "QTable") -> tuple[list[dict[str, Any]], list[list[str]]]:
 
 
 def source_rows(sources: Sources) -> list[dict[str, str]]:
-    """Detections as texts, by the headings of their columns."""
+    """Return detections as texts, by the headings of their columns."""
     columns = {**sources.columns, **_position_error(sources)}
     of_psf = "Size over PSF (approximate)" if is_approximate(sources.header) else "Size over PSF"
     rows = []
@@ -84,7 +84,7 @@ def source_rows(sources: Sources) -> list[dict[str, str]]:
 
 
 def _position_error(sources: Sources) -> dict[str, Any]:
-    """1 sigma of the position along one axis, arcsec: the root of the mean square of RA_ERR and DEC_ERR (degrees)."""
+    """Return the 1 sigma position error along one axis, arcsec: the root mean square of RA_ERR and DEC_ERR (deg)."""
     if not {"ra_err", "dec_err"} <= set(sources.columns):
         return {}
     along, across = (np.asarray(sources.columns[name], float) for name in ("ra_err", "dec_err"))
@@ -92,7 +92,7 @@ def _position_error(sources: Sources) -> dict[str, Any]:
 
 
 def expected_false(sources: Sources, sigthresh: float | str, searched: int) -> str:
-    """How many false sources are to be expected; ``searched`` pixels, where the table does not have their number."""
+    """Return a text on the expected number of false sources; ``searched`` pixels, unless the table has the number."""
     header = sources.header
     probability: Any = header.get("SIGTHRSH", sigthresh)
     pixels: Any = header.get("NEXPOSED", searched)
@@ -105,7 +105,7 @@ def expected_false(sources: Sources, sigthresh: float | str, searched: int) -> s
 
 
 def background_rows(folder: Folder) -> list[dict[str, str]]:
-    """The scale of the blank sky of each chip of each observation, with its counts at 9 - 12 keV."""
+    """Return the blank-sky scale of each chip of each observation, with its counts at 9 - 12 keV."""
     rows = []
     for obsid in folder.config.settings.obs_ids:
         header = folder.events_header(folder.layout.obs(obsid).background_events)
@@ -123,7 +123,7 @@ def background_rows(folder: Folder) -> list[dict[str, str]]:
 
 
 def setting_rows(settings: Settings, used: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Settings with what became of them, see `effects`."""
+    """Return settings with their effects, see `effects`."""
     values = settings.model_dump(mode="json")
     return [{"name": name, "value": text(values[name]), "about": field.description or "", "effect": used.get(name, ""),
              "idle": is_without_effect(used.get(name, "")),
@@ -132,7 +132,7 @@ def setting_rows(settings: Settings, used: Mapping[str, str]) -> list[dict[str, 
 
 
 def calibration_rows(folder: Folder) -> list[dict[str, str]]:
-    """Software and calibration of the events of each observation, and what reprocessed them here."""
+    """Return software and calibration of the events of each observation, and the engine that reprocessed them."""
     rows = []
     for obsid in folder.config.settings.obs_ids:
         header = folder.events_header(folder.layout.obs(obsid).events)

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def text(value: Any, aligned: bool = False) -> str:
-    """A number, a word, or a list of them, as people read it; four digits of numbers to be read in a column."""
+    """Return a number, a word or a list of them as text; ``aligned`` numbers have four digits, for columns."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -29,12 +29,12 @@ def _number(value: float, aligned: bool) -> str:
 
 
 def kiloseconds(value: Any) -> str:
-    """An exposure given in seconds."""
+    """Return an exposure in seconds as text in ks."""
     return f"{value / 1000:.2f} ks" if isinstance(value, float | int) else "unknown"
 
 
 def size(number: int) -> str:
-    """Bytes of a file."""
+    """Return a number of bytes as text."""
     for unit in ("bytes", "kB", "MB"):
         if number < 1000:
             return f"{number:.3g} {unit}"
@@ -43,9 +43,9 @@ def size(number: int) -> str:
 
 
 def utc(mission_s: float) -> str:
-    """The date and time (UTC) of a time of Chandra's clock: seconds of TT since 1998-01-01, as in its event files."""
+    """Return the date and time (UTC) of Chandra's clock: seconds of TT since 1998-01-01, as in event files."""
     from astropy.time import Time
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # leap seconds of years to come are not known yet
+        warnings.simplefilter("ignore")  # future leap seconds are unknown
         return f"{Time(mission_s, format='cxcsec', scale='tt').utc.strftime('%Y-%m-%d %H:%M:%S')} UTC"

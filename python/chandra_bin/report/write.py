@@ -1,4 +1,4 @@
-"""From the folder of a pipeline to the page and its pictures."""
+"""Write the page of a pipeline's folder and its pictures."""
 
 import glob
 import platform
@@ -28,20 +28,20 @@ from .pictures import Picture, cut_intervals, exposed, kept_bins
 from .tables import FATE, background_rows, calibration_rows, expected_false, setting_rows, source_rows
 from .texts import kiloseconds, size, text, utc
 
-# What became of a detection.
+# Fates of a detection.
 _REMOVED, _CLUSTER = "removed", "taken for the cluster"
 _MOST_FILES = 12
 _MOST_PRINTED = 100
 
 
 def write_report(work: Path) -> Path:
-    """Writes the page ``report/index.html`` of a pipeline's folder, and its pictures as PNG files beside it.
+    """Write the report of a pipeline's folder: ``report/index.html``, and its pictures as PNG files next to it.
 
-    What has not been made is said to be missing. Returns the page. Raises `InputError` for a configuration or a state
-    that cannot be read, and `OutputError`.
+    The page lists missing products. Returns the path of the page. Raises `InputError` for a configuration or a state
+    that cannot be read, and `OutputError` where the page cannot be written.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ChandraBinWarning)  # said when the files were made, and in their records
+        warnings.simplefilter("ignore", ChandraBinWarning)  # shown when the files were made, and recorded
         folder = Folder.read(work)
         page = _Page(folder)
         content = page.html()
@@ -68,7 +68,7 @@ class _Page:
         self.gallery = Gallery(folder, self.target)
 
     def html(self) -> str:
-        """The page."""
+        """Return the page."""
         folder = self.folder
         observations = [self._observation(obsid) for obsid in self.settings.obs_ids]
         merged = self._merged()
@@ -109,7 +109,7 @@ class _Page:
         said = f"{len(steps) - len(left)} of {len(steps)} steps are done"
         task = next((task for task in steps[left[0]] if not task.is_done), None)
         return f"{said}. Next is step {left[0]}, {STEPS[left[0]]} ({task.name}: {task.why_not})." if task else (
-            "What is done cannot be told.")
+            "The state of the steps is unknown.")
 
     def _observation(self, obsid: str) -> dict[str, Any]:
         obs, folder = self.layout.obs(obsid), self.folder
@@ -133,7 +133,7 @@ class _Page:
         sources = folder.sources(obs.sources, {_REMOVED: obs.source_regions, _CLUSTER: obs.cluster}, image)
         if sources is not None:
             facts["Detections"] = len(sources)
-        caption = (f"Counts of {self.layout.bands.text} before flares are cut, with what is left out of the light "
+        caption = (f"Counts of {self.layout.bands.text} before flares are cut, with the regions left out of the light "
                    "curve")
         picture = self.gallery.image(
             obs.raw_image, f"raw_{obsid}", f"ObsID {obsid}, before flares are cut", caption,
@@ -151,7 +151,7 @@ class _Page:
         lost = sum(stop - start for start, stop in cuts)
         whole = float((curve.time_max - curve.time_min)[exposed(curve)].sum())
         if kept is None:
-            words = "No good times are there: nothing is marked as cut"
+            words = "The GTIs are missing: no interval is marked as cut"
         elif not cuts:
             words = "Nothing is cut"
         else:
@@ -201,7 +201,7 @@ class _Page:
         return self._detections(sources, self.layout.image)
 
     def _detections(self, sources: Sources | None, path: Path) -> dict[str, Any] | None:
-        """Rows of a table of detections in an image, and how many false ones are to be expected."""
+        """Return rows of a table of detections in an image, and the expected number of false ones."""
         if sources is None:
             return None
         image = self.folder.image(path)
@@ -209,7 +209,7 @@ class _Page:
         return {"rows": source_rows(sources), "false": expected_false(sources, self.settings.sigthresh, searched)}
 
     def _background(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The kind of the background, its errors, and the scale of each chip."""
+        """Return the kind of the background, its errors, and the scale of each chip."""
         image = self.folder.image(self.layout.final_background)
         facts: dict[str, str] = {}
         if image is not None:
@@ -258,7 +258,7 @@ class _Page:
         return tasks
 
     def _versions(self) -> list[tuple[str, str, str]]:
-        """Engine, versions and the tasks that were made by them."""
+        """Return engines, versions and the tasks that they ran."""
         by: dict[tuple[str, str], list[str]] = {}
         for task in self.folder.tasks:
             if task.record:

@@ -1,5 +1,5 @@
-"""Sources: detection by wavelets, proposed regions, removal, and the backgrounds beneath them.
+"""Wavelet detection of sources, proposed regions, source removal, and backgrounds.
 
-Arrays in, arrays or frozen dataclasses out. Imports ``coords``, ``fits`` (numbers of headers), ``_checks`` and the
-kernels. It opens no file and prints nothing.
+Functions take arrays and return arrays or frozen dataclasses. Imports ``coords``, ``fits`` (numbers of headers),
+``_checks`` and the kernels. The package opens no file and prints nothing.
 """

@@ -1,4 +1,4 @@
-"""The local background of an image, from annuli that are as narrow as its counts allow."""
+"""Local background of an image, from annuli as narrow as the counts allow."""
 
 from dataclasses import dataclass
 
@@ -23,12 +23,12 @@ class Background:
     value: Float32s
     """Counts per pixel of the finest grid where the exposure is 1."""
     narrowings: NDArray[np.int8]
-    """The annulus that each pixel took: 1 is the widest, each further one half as wide; 0 is the mean of the image."""
+    """The annulus of each pixel: 1 is the widest, each further one half as wide; 0 is the mean of the image."""
     narrowest: int
     """The narrowing of the scale's own annulus."""
 
     def at_level(self, level: int) -> tuple[Float32s, NDArray[np.int8]]:
-        """Return copies of the background and the annuli, on this grid or a finer one."""
+        """Return copies of the background and of the annuli, on this grid or a finer one."""
         value, narrowings = self.value, self.narrowings
         if level == self.level:
             return value.copy(), narrowings.copy()
@@ -37,18 +37,18 @@ class Background:
         return value, narrowings
 
     def ratios(self) -> list[int]:
-        """Return how many times wider than the scale's own annulus that of each narrowing is, at most `WIDEST_RATIO`.
+        """Return, for each narrowing, the width of its annulus over that of the scale's own, at most `WIDEST_RATIO`.
 
-        The mean of the image, the first, is as good as the widest.
+        The first, the mean of the image, counts as the widest annulus.
         """
         return [WIDEST_RATIO, *(min(1 << (self.narrowest - each), WIDEST_RATIO)
                                 for each in range(1, self.narrowest + 1))]
 
 
 class Annuli:
-    """Local backgrounds of counts and exposures (1 at most, 0 where there is no data).
+    """Local backgrounds of counts and exposures (1 at most, 0 without data).
 
-    ``widest`` is the largest scale of an annulus; blocks of 2^``top`` pixels make up the images.
+    ``widest`` is the largest scale of an annulus; the sides of the images are multiples of 2^``top`` pixels.
     """
 
     def __init__(self, counts: Float32s, exposure: Float32s, widest: float, top: int) -> None:
@@ -60,12 +60,13 @@ class Annuli:
         self._correlators: dict[float, Correlator] = {}
 
     def around(self, scale: float, keep: Flags) -> Background:
-        """Return the local background for a scale, by the pixels that are kept.
+        """Return the local background for a scale, from the pixels of ``keep``.
 
-        It is the ratio of the counts and the exposures in the annulus, the narrowest of 1, 2, 4 ... scales that expects
-        enough counts: expects by the next wider one, so that a chance excess does not choose itself.
+        The background is the ratio of counts to exposure in the narrowest annulus of 1, 2, 4 ... scales that expects
+        enough counts. The expectation comes from the next wider annulus, so that a chance excess does not select its
+        own annulus.
 
-        ``keep`` must not be changed afterwards: what was computed for it serves the next scale, if twice as large.
+        The caller must not change ``keep`` afterwards: results for it are reused for the next scale if twice as large.
         """
         self._take(keep)
         if self._ready is None or self._ready.scale != scale:
@@ -74,7 +75,7 @@ class Annuli:
         return self._ready
 
     def _wider_than(self, scale: float) -> Background:
-        """The background by annuli of at least twice the scale, or the mean of the image."""
+        """Return the background from annuli of at least twice the scale, or the mean of the image."""
         wider = 2 * scale
         if wider <= self._widest:
             return self._narrowed(self._wider_than(wider), wider)
@@ -87,12 +88,12 @@ class Annuli:
         return Background(wider, level, mean, np.zeros(shape, np.int8), 0)
 
     def _narrowed(self, wider: Background, scale: float) -> Background:
-        """The background by the annulus of a scale where it expects enough counts, by a wider one elsewhere."""
+        """Return the background from the annulus of a scale where it expects enough counts, else from wider ones."""
         level = level_of(scale)
         narrowest = wider.narrowest + 1
         value, narrowings = wider.at_level(level)
         kernel = annulus(scale / 2**level)
-        weight = kernel.sum() / (kernel**2).sum()  # of what the annulus sums, counts
+        weight = kernel.sum() / (kernel**2).sum()  # converts the weighted sum of an annulus to effective counts
         correlator = self._correlators.setdefault(scale, Correlator(value.shape, scale / 2**level))
         for tile in correlator.tiles:
             here = value[tile.inner]
@@ -113,14 +114,14 @@ class Annuli:
         return Background(scale, level, value, narrowings, narrowest)
 
     def _kept_part(self, which: int, level: int, box: tuple[slice, slice]) -> Float32s:
-        """The counts (0) or the exposures (1) of the kept pixels of a grid in a box."""
+        """Return the counts (0) or the exposures (1) of the kept pixels of a grid in a box."""
         if level:
             return self._coarser[level - 1][which][box]
         assert self._keep is not None
         return (self._counts, self._exposure)[which][box] * self._keep[box]
 
     def _take(self, keep: Flags) -> None:
-        """Sums the kept pixels on all coarser grids, block by block; only where they differ from those taken before."""
+        """Sum the kept pixels on all coarser grids; only blocks that differ from the last call are summed again."""
         if keep is self._keep:
             return
         self._ready = None

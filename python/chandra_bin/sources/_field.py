@@ -1,4 +1,4 @@
-"""An image on grids of ever larger pixels, its local background, and its correlations."""
+"""An image on grids of increasing pixel size, its local background, and its correlations with the wavelet."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from ._wavelet import Correlator, annulus, hat, reach_px
 
 @dataclass(frozen=True)
 class AtScale:
-    """What one scale found, on the grid of its level."""
+    """Results of one scale, on the grid of its level."""
 
     scale: float
     level: int
@@ -26,14 +26,14 @@ class AtScale:
     """Counts per pixel of the finest grid where the exposure is 1."""
     significant: Flags
     strengths: Float32s
-    """The correlation over its threshold, of the significant pixels from row to row."""
+    """The correlation over its threshold, of the significant pixels in row order."""
 
 
 class Field:
-    """Counts and exposures (1 at most, 0 where there is no data), both padded to whole blocks of the largest pixels."""
+    """Counts and exposures (1 at most, 0 without data), both padded to whole blocks of the largest pixels."""
 
     def __init__(self, counts: Float32s, exposure: Float32s, largest_scale: float) -> None:
-        # Wider annuli than this are no better than the mean of the image.
+        # The mean of the image is as good as wider annuli.
         self.widest = max(counts.shape) / 4
         self.top = level_of(max(self.widest, largest_scale))
         pad = [(0, -side % (1 << self.top)) for side in counts.shape]
@@ -43,7 +43,7 @@ class Field:
         self._tables: dict[tuple[float, int, float], Thresholds] = {}
 
     def is_significant(self, found: AtScale, y: int, x: int, keep: Flags, probability: float) -> bool:
-        """Whether a pixel of a scale's grid is significant by the kept pixels alone."""
+        """Return whether a pixel of a scale's grid is significant from the pixels of ``keep`` alone."""
         kernel = hat(found.scale / 2**found.level)
         counts = self._around(self.counts, found, y, x, keep)
         exposure = self._around(self.exposure, found, y, x, keep)
@@ -53,12 +53,12 @@ class Field:
         return bool((kernel * (counts - background * exposure)).sum() > limit[0])
 
     def variance(self, found: AtScale, y: int, x: int) -> float:
-        """The variance of the correlation at a pixel of a scale's grid, by the counts around it, sources included."""
+        """Return the variance of the correlation at a pixel of a scale's grid, from all counts around it."""
         kernel = hat(found.scale / 2**found.level)
         return float((kernel**2 * self._around(self.counts, found, y, x)).sum())
 
     def _around(self, image: Float32s, found: AtScale, y: int, x: int, keep: Flags | None = None) -> Float32s:
-        """The pixels of a scale's grid that a kernel reaches from one, summed from the finest; zeros beyond all."""
+        """Return the pixels of a scale's grid within a kernel around one, summed from the finest grid; 0 outside."""
         pixel = 1 << found.level
         reach = reach_px(found.scale / pixel)
         ny, nx = found.correlation.shape
@@ -70,7 +70,7 @@ class Field:
         return made
 
     def table(self, scale: float, ratio: int, probability: float) -> Thresholds:
-        """Thresholds of a scale, for an annulus of ``ratio`` scales; 0: for a background that is known."""
+        """Return the thresholds of a scale, for an annulus of ``ratio`` scales; 0: for a known background."""
         key = (scale / 2**level_of(scale), ratio, probability)
         if key not in self._tables:
             self._tables[key] = (estimated_background(*key) if ratio else known_background(key[0], probability))
@@ -78,7 +78,7 @@ class Field:
 
 
 class Search:
-    """The search of a field, scale by scale, with what one scale can take over from the last one."""
+    """The search of a field, scale by scale; each scale reuses results of the previous one."""
 
     def __init__(self, field: Field) -> None:
         self._field = field
@@ -87,7 +87,7 @@ class Search:
 
     def at(self, scale: float, probability: float, cleaning: float, keep: Flags,
            rounds: int) -> tuple[AtScale, Flags]:
-        """Correlations at a scale, and which are significant; ``keep`` without the pixels of sources found."""
+        """Return the correlations at a scale with their significant pixels, and ``keep`` without pixels of sources."""
         level = level_of(scale)
         while len(self._levels) <= level:
             self._levels.append((halved(self._levels[-1][0]), halved(self._levels[-1][1])))
@@ -113,7 +113,7 @@ class _Exposed(NamedTuple):
     box: tuple[slice, slice]
     flat: Float32s
     near: Float32s
-    """With the square of the hat: the part of the background that the noise comes from."""
+    """Correlation with the square of the hat, which sets the noise of the background."""
 
 
 class _Correlations:
@@ -135,19 +135,19 @@ class _Correlations:
             self._counts[tile.inner] = correlator.with_hat(correlator.transform(counts[tile.outer]), tile)
 
     def net(self, background: Background) -> Float32s:
-        """Return the correlation of the counts above the background, in the memory of that of the counts.
+        """Return the correlation of the counts above the background. It overwrites the correlation of the counts.
 
-        No other function is called afterwards.
+        Call no other method afterwards.
         """
         for box, flat, _ in self._tiles:
             self._counts[box] -= background.value[box] * flat
         return self._counts
 
     def above(self, background: Background, tables: dict[int, Thresholds]) -> tuple[Flags, Float32s]:
-        """Return where correlations are above their thresholds, and by which factor (of those that are, in order).
+        """Return the pixels with correlations above their thresholds, and the ratios of both for these pixels.
 
-        ``tables`` are those of an estimated background by the ratio of its annulus to the scale, or one for the ratio
-        0: then the background counts as known.
+        ``tables`` maps the ratio of annulus to scale to the thresholds for an estimated background; the ratio 0 alone
+        means a known background.
         """
         found = np.zeros(self._counts.shape, bool)
         columns = self._counts.shape[-1]
@@ -157,7 +157,7 @@ class _Correlations:
         for tile in self._tiles:
             value = background.value[tile.box]
             excess, expected = self._counts[tile.box] - value * tile.flat, value * tile.near
-            # Thresholds take time; most pixels are below all that there are.
+            # Thresholds are slow; most pixels are below the lowest one.
             likely = (excess * np.abs(excess) > floor * expected) & (self._exposure[tile.box] > 0)
             y, x = np.divmod(np.flatnonzero(likely), likely.shape[1])
             excess = excess[y, x]
@@ -171,7 +171,7 @@ class _Correlations:
 
     def _limits(self, background: Background, tables: dict[int, Thresholds], tile: _Exposed,
                 at: tuple[NDArray[np.intp], NDArray[np.intp]], expected: Float32s) -> Float32s:
-        """The thresholds of some pixels of a tile."""
+        """Return the thresholds of some pixels of a tile."""
         if 0 in tables:
             return tables[0](expected)
         ratios = np.array(background.ratios())[background.narrowings[tile.box][at]]
@@ -185,7 +185,7 @@ class _Correlations:
 
 
 def _grown(found: Flags, width: float) -> Flags:
-    """Significant pixels and all within a scale of them."""
+    """Return the significant pixels and all pixels within a scale of them."""
     reach = int(width)
     ny, nx = found.shape
     grown = np.zeros((ny + 2 * reach, nx + 2 * reach), bool)
@@ -197,10 +197,10 @@ def _grown(found: Flags, width: float) -> Flags:
 
 
 def _at_edges(width: float, ratio: int, flat: Float32s, cover: Float32s) -> Float32s:
-    """By how much an estimated background widens the noise where the exposure varies.
+    """Return the factor, 1 or more, that an estimated background adds to the noise where the exposure varies.
 
-    There C = sum(W D) - b' f with f = sum(W E) not 0, and with A the weights of the annulus (of sum 1) its variance is
-    b (sum(W²) - 2 f sum(W A) + f² sum(A²)), of which W and A see the part ``cover``. Never below 1.
+    There C = sum(W D) - b' f with f = sum(W E) not 0. With A the weights of the annulus (of sum 1) the variance of C is
+    b (sum(W²) - 2 f sum(W A) + f² sum(A²)). The kernels W and A cover the fraction ``cover`` of exposed pixels.
     """
     inner, outer = hat(width, reach=width * ratio), annulus(width * ratio)
     outer = outer / outer.sum()

@@ -1,4 +1,4 @@
-"""Grids of ever larger pixels: images summed to coarser ones, and interpolated to finer ones."""
+"""Grids of increasing pixel size: sum images to coarser grids, and interpolate them to finer grids."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
 
-# Kernels are sampled by this many to twice as many pixels a scale: large ones on larger pixels.
+# Kernels have this many to twice as many pixels per scale: large scales are searched on larger pixels.
 _FINE = 4.0
-# Pixels that are worked on at once: their temporary arrays stay in the cache of the processor.
+# Pixels processed at once, so that temporary arrays stay in the cache of the processor.
 _STRIP = 1 << 18
 
 
 def level_of(scale: float) -> int:
-    """Return how many times pixels are doubled for a scale (pixels of the finest grid)."""
+    """Return how often the pixel size is doubled for a scale (in pixels of the finest grid)."""
     return max(0, int(np.floor(np.log2(scale / _FINE))))
 
 
@@ -33,7 +33,7 @@ def halved(image: Float32s) -> Float32s:
 
 
 def doubled(image: Float32s) -> Float32s:
-    """Return pixels of half the size, interpolated between the middles of four."""
+    """Return an image of pixels of half the size, interpolated between pixel centres."""
     ny, nx = image.shape
     tall = np.empty((2 * ny, nx), image.dtype)
     _interpolate(image, tall)
@@ -44,7 +44,7 @@ def doubled(image: Float32s) -> Float32s:
 
 
 def _interpolate(image: Float32s, made: Float32s) -> None:
-    """Fill ``made``, which has twice as many rows; beyond the first and the last row is the same value."""
+    """Fill ``made``, which has twice as many rows; the first and last rows are continued outwards."""
     own, other = 0.75 * image, 0.25 * image
     made[0] = own[0] + other[0]
     np.add(own[1:], other[:-1], out=made[2::2])
@@ -53,5 +53,5 @@ def _interpolate(image: Float32s, made: Float32s) -> None:
 
 
 def repeated(image: NDArray[np.generic], level: int) -> NDArray[np.generic]:
-    """Return each pixel as the block of those of the finest grid."""
+    """Return an image of the finest grid in which each pixel is repeated as a block."""
     return image.repeat(1 << level, 0).repeat(1 << level, 1) if level else image

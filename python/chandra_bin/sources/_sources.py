@@ -1,4 +1,4 @@
-"""Sources from the maxima of correlations: joined across scales, each with its cell, and measured in it."""
+"""Join maxima of correlations across scales to sources, and measure each source in its cell."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ from ._annuli import Flags
 from ._field import AtScale, Field
 from ._grids import strips
 
-# The scale on which a Gaussian source of sigma 1 stands out most from its background.
+# The scale at which a Gaussian source of sigma 1 is most significant.
 _BEST_SCALE = 1.5
-# Scales below this many sigmas of the PSF see only parts of a point source.
+# Scales below this many sigmas of the PSF detect only parts of a point source.
 _LEAST_SCALE = 0.5
-# Maxima nearer than this many sigmas of the PSF cannot be two point sources that are told apart.
+# Maxima nearer than this many sigmas of the PSF cannot be two resolved point sources.
 _CLOSEST = 2.0
-# A maximum is a source beside a stronger one where the correlation between them dips by this many sigmas.
+# A maximum next to a stronger one is a source of its own if the correlation between them dips by this many sigmas.
 _DIP = 3.0
 _BESIDE = 6.0  # scales
-# Cells reach this many of their scales.
+# The radius of a cell in scales.
 _CELL_REACH = 3.0
-# Sigmas of a source that is smaller than its pixels: those of an evenly filled pixel.
+# The least sigma of a source in pixels: that of an evenly filled pixel.
 _LEAST_SIGMA = 12**-0.5
-# And of one whose few counts say that it is narrower than the PSF.
+# The least sigma of a source in sigmas of the PSF: few counts can scatter less than the PSF.
 _LEAST_OF_PSF = 0.7
 
 
@@ -37,7 +37,7 @@ class Candidate:
 
     x: float
     y: float
-    """Array coordinates of the first of them, or of that which joined others."""
+    """Array coordinates of the first maximum, or of the one that joined several sources."""
     strengths: dict[int, float] = field(default_factory=dict)
     """The correlation over its threshold, by the number of the scale."""
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Candidate:
     maxima: int = 0
 
     def take(self, place: Floats, others: "Sequence[Candidate]") -> None:
-        """Takes in other sources, and goes to a new place."""
+        """Add the maxima of other sources, and move to a new position."""
         self.x, self.y = place.tolist()
         for other in others:
             self.maxima += other.maxima
@@ -54,7 +54,7 @@ class Candidate:
                     self.strengths[number], self.places[number] = strength, other.places[number]
 
     def add(self, number: int, place: tuple[int, int], strength: float) -> None:
-        """Takes in a maximum of a scale."""
+        """Add a maximum of a scale."""
         self.maxima += 1
         if strength > self.strengths.get(number, 0):
             self.strengths[number], self.places[number] = strength, place
@@ -62,7 +62,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Source:
-    """A source, as measured in its cell; lengths in pixels of the image."""
+    """A source as measured in its cell; lengths are in pixels of the image."""
 
     x: float
     y: float
@@ -74,7 +74,7 @@ class Source:
     background: float
     background_err: float
     exposure: float
-    """The mean of the cell, as a part of the largest in the image."""
+    """Mean exposure of the cell over the largest in the image."""
     sigmas: tuple[float, float]
     angle_deg: float
     psf_sigma: float
@@ -83,17 +83,17 @@ class Source:
 
     @property
     def significance(self) -> float:
-        """Net counts over Gehrels' error of the background in the cell, 1 + sqrt(B + 3/4), as wavdetect has it."""
+        """Net counts over the Gehrels (1986) error of the cell's background, 1 + sqrt(B + 3/4), as in wavdetect."""
         return self.net / float(1 + np.sqrt(0.75 + self.background))
 
 
 def maxima_of(found: AtScale) -> list[tuple[int, int, float]]:
-    """The significant local maxima (y, x, strength) of a scale, strongest first."""
+    """Return the significant local maxima (y, x, strength) of a scale, strongest first."""
     reach = max(1, round(found.scale / 2**found.level / 2))
     correlation, (ny, nx) = found.correlation, found.correlation.shape
     y, x = np.nonzero(found.significant)
     strengths = found.strengths
-    # Near ones first: they leave few pixels to be compared with the others.
+    # Compare with near pixels first: few pixels remain for the other comparisons.
     around = range(-reach, reach + 1)
     for dy, dx in sorted(product(around, around), key=lambda at: at[0] ** 2 + at[1] ** 2):
         others = correlation[np.clip(y + dy, 0, ny - 1), np.clip(x + dx, 0, nx - 1)]
@@ -105,14 +105,14 @@ def maxima_of(found: AtScale) -> list[tuple[int, int, float]]:
 
 def join(grid: Field, found: Sequence[AtScale], cleaned: Sequence[NDArray[np.uint8]], psf_sigma: Float32s | None,
          probability: float) -> list[Candidate]:
-    """The maxima of all scales, from the smallest one on, as sources.
+    """Join the maxima of all scales, starting from the smallest scale, to sources.
 
-    Without a PSF, several sources within a scale whose maximum there is stronger than any of theirs become one.
+    A maximum belongs to the nearest source of a smaller scale within its scale or within the resolution of the PSF, or
+    to a stronger source of its scale if the dip between both may be noise. Other maxima are new sources if they are
+    significant without the pixels of sources of smaller scales. Without a PSF, several sources within a scale become
+    one if the maximum at that scale is stronger than all of them.
 
-    A maximum belongs to the nearest source of a smaller scale that is within its scale, or nearer than the PSF tells
-    apart, or to a stronger one of its scale where the dip between the two may be noise. Others are new, if they are
-    significant without the pixels of those of smaller scales: ``cleaned`` holds, for each scale, what was taken out of
-    the background before it, as bits in the order of the pixels.
+    ``cleaned`` holds, for each scale, the pixels that were excluded from the background before it, as packed bits.
     """
     sources: list[Candidate] = []
     places = np.empty((0, 2))
@@ -152,7 +152,7 @@ def join(grid: Field, found: Sequence[AtScale], cleaned: Sequence[NDArray[np.uin
 
 
 def _without(cleaned: NDArray[np.uint8], places: Floats) -> Flags:
-    """All pixels but those that were cleaned around sources."""
+    """Return all pixels except those that were cleaned around sources."""
     from scipy.ndimage import label
 
     if not len(places):
@@ -167,7 +167,7 @@ def _without(cleaned: NDArray[np.uint8], places: Floats) -> Flags:
 
 
 def _are_one(grid: Field, at: AtScale, first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Whether the dip between two maxima of a scale, the second the lower one, may be noise."""
+    """Return whether the dip between two maxima of a scale, the second being lower, may be noise."""
     steps = int(np.ceil(2 * np.hypot(first[0] - second[0], first[1] - second[1]))) + 1
     y, x = (np.rint(np.linspace(a, b, steps)).astype(int) for a, b in zip(first, second, strict=True))
     between = at.correlation[y, x]
@@ -179,12 +179,11 @@ def _are_one(grid: Field, at: AtScale, first: tuple[int, int], second: tuple[int
 
 def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidate], psf_sigma: Float32s | None,
             unwanted: Flags) -> tuple[list[Source], NDArray[np.int32], int]:
-    """Sources with their cells (0 outside, numbers from 1), in the order of x, y.
+    """Return sources in the order of x, y, their cells (0 outside, numbers from 1), and the number of dropped sources.
 
-    Those whose position is ``unwanted`` are left out; how many is the last that is returned.
-
-    The cell is where the correlation of the source's own scale is positive around its maximum, nearer to it than to
-    other sources of like scale. Sources of small scales are served first.
+    Sources at ``unwanted`` positions are dropped. The cell of a source consists of the pixels around its maximum with a
+    positive correlation at its own scale that are nearer to it than to other sources of similar scale. Sources of small
+    scales get their cells first.
     """
     own = [_own_scale(found, source, psf_sigma) for source in candidates]
     order = sorted(range(len(candidates)), key=lambda i: (own[i], -candidates[i].strengths[own[i]]))
@@ -218,7 +217,7 @@ def measure(grid: Field, found: Sequence[AtScale], candidates: Sequence[Candidat
 
 
 def _own_scale(found: Sequence[AtScale], source: Candidate, psf_sigma: Float32s | None) -> int:
-    """The number of the scale that suits the PSF best, of those where the source was found; else the strongest."""
+    """Return the number of the scale that suits the PSF best among those of the source; without a PSF the strongest."""
     sigma = 0.0 if psf_sigma is None else _value(psf_sigma, np.array([source.x, source.y]))
     if sigma > 0:
         return min(source.strengths, key=lambda number: abs(np.log(found[number].scale / (_BEST_SCALE * sigma))))
@@ -226,7 +225,7 @@ def _own_scale(found: Sequence[AtScale], source: Candidate, psf_sigma: Float32s 
 
 
 def _cell(grid: Field, at: AtScale, source: Candidate, number: int) -> tuple[tuple[slice, slice], Flags]:
-    """The box around a source, and the pixels of positive correlation that hang together with its maximum."""
+    """Return the box around a source, and the pixels of positive correlation that are connected to its maximum."""
     from scipy.ndimage import label
 
     y, x = source.places[number]
@@ -244,7 +243,7 @@ def _cell(grid: Field, at: AtScale, source: Candidate, number: int) -> tuple[tup
 
 
 def _nearest(box: tuple[slice, slice], shape: tuple[int, int], own: Floats, others: Floats) -> Flags:
-    """The pixels of a box that are no nearer to others than to one's own place."""
+    """Return the pixels of a box that are at least as near to the own position as to all others."""
     y, x = np.indices(shape, dtype=np.float64)
     y, x = y + box[0].start, x + box[1].start
     mine = (x - own[0]) ** 2 + (y - own[1]) ** 2
@@ -256,6 +255,7 @@ def _nearest(box: tuple[slice, slice], shape: tuple[int, int], own: Floats, othe
 
 def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags, source: Candidate,
               psf_sigma: float) -> Source | None:
+    """Return the source as measured in its cell; None without net counts."""
     rows, columns = np.nonzero(inside)
     y, x = rows + box[0].start, columns + box[1].start
     counts = grid.counts[y, x].astype(np.float64)
@@ -268,14 +268,14 @@ def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags,
     weights = (counts - expected) / net
     centre = np.array([(weights * x).sum(), (weights * y).sum()])
     if np.hypot(*(centre - [source.x, source.y])) > at.scale + 1:
-        centre = np.array([source.x, source.y])  # weights of a few counts on much background
+        centre = np.array([source.x, source.y])  # the centroid of few counts on a high background is not reliable
     dx, dy = x - centre[0], y - centre[1]
     moments = np.array([[(weights * dx * dx).sum(), (weights * dx * dy).sum()],
                         [(weights * dx * dy).sum(), (weights * dy * dy).sum()]])
     squares, axes = np.linalg.eigh(moments)
     sigmas = np.sqrt(np.maximum(squares, max(_LEAST_SIGMA, _LEAST_OF_PSF * psf_sigma) ** 2))
     x_err, y_err = (np.sqrt(max((counts * d**2).sum(), total * _LEAST_SIGMA**2)) / net for d in (dx, dy))
-    # The background is that of an annulus of 25 s² pixels, as weighted.
+    # The background was estimated in an annulus of 25 s² effective pixels.
     background_err = background / np.sqrt(max(25 * at.scale**2 * background / len(x), 1))
     return Source(
         x=float(centre[0]), y=float(centre[1]), x_err=float(x_err), y_err=float(y_err), pixels=len(x), net=float(net),
@@ -287,7 +287,7 @@ def _measured(grid: Field, at: AtScale, box: tuple[slice, slice], inside: Flags,
 
 
 def reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Float32s:
-    """Net counts of all sources, each an elliptical Gaussian of its moments, within five sigmas."""
+    """Return an image of the net counts of all sources, each an elliptical Gaussian within five sigmas."""
     image = np.zeros(shape, np.float32)
     for source in sources:
         reach = 5 * source.sigmas[0] + 1
@@ -303,13 +303,13 @@ def reconstructed(shape: tuple[int, int], sources: Sequence[Source]) -> Float32s
 
 
 def _finest(at: float, level: int) -> float:
-    """Array coordinates, on the finest grid, of the middle of a pixel of a coarser one."""
+    """Return the array coordinate, on the finest grid, of the centre of a pixel of a coarser grid."""
     pixel = 1 << level
     return at * pixel + (pixel - 1) / 2
 
 
 def _value(image: NDArray[Any], place: Floats) -> float:
-    """The value at array coordinates x, y; 0 for none."""
+    """Return the value at array coordinates x, y; 0 unless it is finite and positive."""
     y, x = (min(max(round(float(at)), 0), side - 1) for at, side in zip(place[::-1], image.shape, strict=True))
     value = float(image[y, x])
     return value if np.isfinite(value) and value > 0 else 0.0

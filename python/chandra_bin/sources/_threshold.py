@@ -1,4 +1,4 @@
-"""Correlations that noise alone exceeds with a given probability, from the distribution of Poisson sums."""
+"""Thresholds that noise exceeds with a given probability, from the distribution of Poisson sums."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -10,18 +10,18 @@ from chandra_bin._checks.array_types import Floats
 
 from ._wavelet import annulus, hat
 
-# Places of the lattice that distributions are computed on.
+# Points of the lattice on which distributions are computed.
 _LATTICE = 1 << 14
-# Points of a table for each factor of ten in the background, and its limits in counts over the area of a kernel.
+# Points of a table per decade of the background, and its limits in counts over the area of a kernel.
 _PER_DECADE = 14
 _FEWEST, _MOST = 1e-4, 1e4
-# Exponentials of less change no digit of a distribution.
+# Exponentials below this do not change any digit of a distribution.
 _VANISHING = -80.0
-# Annuli wider than this many scales are as good as a background that is known.
+# The background from annuli wider than this many scales counts as known.
 WIDEST_RATIO = 8
-# An annulus is wide enough where it expects this many counts, as weighted: its mean is then known to a tenth.
+# An annulus is wide enough if it expects this many effective counts: its mean is then known to 10 %.
 ENOUGH_COUNTS = 100.0
-# Where the positive part of a kernel expects fewer counts than this, thresholds are steps, and are rounded up.
+# If the positive part of a kernel expects fewer counts than this, thresholds are steps and are rounded up.
 _FEW_COUNTS = 5.0
 
 
@@ -35,12 +35,12 @@ class Thresholds:
 
     @cached_property
     def floor(self) -> float:
-        """A factor of the background that is below the square of the threshold, at any background."""
-        # Between two places of the table, the threshold is at least that of the lower one.
+        """A factor f with f x background below the square of the threshold, at any background."""
+        # Between two points of the table, the threshold is at least that of the lower one.
         return 0.99 * float((self.correlation[:-1] ** 2 / self.background[1:]).min())
 
     def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Thresholds at backgrounds; above the table they grow with the square root, as Gaussian noise does."""
+        """Return the thresholds at backgrounds; above the table they grow with the square root (Gaussian noise)."""
         low, high = float(self.background[0]), float(self.background[-1])
         steps = self.correlation.astype(np.float32)
         inside = np.clip(background, low, high)
@@ -53,23 +53,24 @@ class Thresholds:
 
 
 def known_background(scale: float, probability: float) -> Thresholds:
-    """Thresholds of `hat` where the background is known."""
+    """Return the thresholds of `hat` for a known background."""
     return _table(scale, probability, None)
 
 
 def estimated_background(scale: float, ratio: int, probability: float) -> Thresholds:
-    """Thresholds of `hat` where the background is estimated from the same counts, in the annulus of ``ratio`` scales.
+    """Return the thresholds of `hat` for a background estimated from the counts in an annulus of ``ratio`` scales.
 
-    With t(b) the threshold, noise exceeds it where C > t(b'), b' being the estimate. To first order that is
-    C - t'(b) (b' - b) > t(b), and the left side is again a sum over counts with fixed weights, whose distribution is
-    known: t is where its tail is as asked for. t' follows from t, which two rounds make consistent. (Where the annulus
-    would expect too few counts, and is not used, the table has the thresholds of a known background.)
+    Noise exceeds the threshold t if C > t(b'), with b' the estimate of the background b. To first order this is
+    C - t'(b) (b' - b) > t(b). The left side is again a sum over counts with fixed weights, whose distribution is known;
+    t is the value with the requested tail probability. t' follows from t, and two iterations make both consistent. If
+    the annulus would expect too few counts, and is not used, the table has the thresholds for a known background.
     """
     return _table(scale, probability, ratio)
 
 
 @lru_cache(256)
 def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
+    """Return thresholds, for a known background if ``ratio`` is None."""
     weights, times = _octant(hat(scale, reach=scale * (ratio or 1)))
     area = 2 * np.pi * scale**2
     decades = np.log10(_MOST / _FEWEST)
@@ -78,7 +79,7 @@ def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
     if ratio is not None:
         outer, _ = _octant(annulus(scale * ratio))
         outer = outer / (outer * times).sum()
-        effective = 1 / (outer**2 * times).sum()  # pixels of the annulus, as weighted
+        effective = 1 / (outer**2 * times).sum()  # effective pixels of the annulus
         used = np.flatnonzero(background * effective >= ENOUGH_COUNTS / 3)
         for _ in range(2):
             slope = _slope(background, found)
@@ -87,7 +88,7 @@ def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
 
 
 def _slope(background: Floats, found: Floats) -> Floats:
-    """The derivative, over a third of a decade, so that steps are smoothed."""
+    """Return the derivative, smoothed over a third of a decade because the thresholds have steps."""
     slope: Floats = np.gradient(found, np.log(background)) / background
     width = _PER_DECADE // 3
     padded = np.pad(slope * background, width, mode="edge")
@@ -96,7 +97,7 @@ def _slope(background: Floats, found: Floats) -> Floats:
 
 
 def _octant(kernel: Floats) -> tuple[Floats, Floats]:
-    """The different values of a kernel with eight symmetries, and how often each is there."""
+    """Return the values of a kernel in one octant, and how often each occurs in the kernel."""
     reach = len(kernel) // 2
     y, x = np.nonzero(np.tri(reach + 1))
     times = np.where(y == 0, 1, np.where((x == 0) | (x == y), 4, 8)).astype(float)
@@ -104,11 +105,11 @@ def _octant(kernel: Floats) -> tuple[Floats, Floats]:
 
 
 def tail_value(weights: Floats, times: Floats, background: float, probability: float) -> float:
-    """The least t with P(S - E[S] > t) <= ``probability``, for S = sum of weight x count over pixels of Poisson noise.
+    """Return the least t with P(S - E[S] > t) <= ``probability``, for S = sum of weight x Poisson count over pixels.
 
-    Pixels of each weight are there ``times`` times. S takes values on a lattice (each weight is shared between its two
-    neighbours there, which keeps the mean), and its distribution is the Fourier transform of
-    exp(background x sum(exp(i k w) - 1)): exact but for the lattice.
+    Each weight occurs ``times`` times. S takes values on a lattice: each weight is split between its two neighbours
+    there, which preserves the mean. The distribution of S is the Fourier transform of
+    exp(background x sum(exp(i k w) - 1)), exact except for the lattice.
     """
     spread = np.sqrt(background * (times * weights**2).sum())
     half = 10 * spread + 12 * np.abs(weights).max()

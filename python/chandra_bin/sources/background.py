@@ -1,7 +1,7 @@
-"""Backgrounds of images: counts as they were seen, and the ratio that says what each of them stands for.
+"""Backgrounds of images: raw counts, and the background scale that converts them to expected counts.
 
-A background is never scaled before it is used: its noise is that of the counts, times the ratio. Arrays only;
-`chandra_bin.tasks` makes files of them.
+Background counts are never scaled before use, because their noise is the Poisson noise of the raw counts times the
+scale. Functions take arrays; `chandra_bin.tasks` reads and writes files.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 
 PARTICLE_EV = (9000.0, 12_000.0)
-"""Where the mirrors focus next to nothing, and all counts are particles."""
+"""Energies at which the mirrors focus almost no photons: all counts are particles."""
 
 BIN_SHARE = 1 / 100
-"""Of the image's exposure: a bin of this share has the true noise of a local background, smaller ones a little more."""
+"""Fraction of the image's exposure of bins that get the true noise of a local background; smaller bins get slightly
+more."""
 
 
 UNKNOWN_SKY = "unknown"
-"""The name of blank-sky files that events do not tell. They count as one file: errors are then rather too high."""
+"""The name of blank-sky files that events do not name. All count as the same file, which overestimates errors."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,15 +39,15 @@ class Background:
     """The background of an image."""
 
     counts: NDArray[np.int32] | Floats
-    """(ny, nx), as they were counted; of a local estimate not whole numbers: see `local_background`."""
+    """Raw counts, (ny, nx); a local estimate is not in whole numbers: see `local_background`."""
     ratio: Floats
-    """(ny, nx), above 0 everywhere: expected counts in the image for one of the background."""
+    """Background scale, (ny, nx), above 0 everywhere: expected counts in the image per background count."""
     error: float | None = None
-    """The 1-sigma fractional error of the normalisation, common to all pixels; None where it is unknown."""
+    """1-sigma fractional error of the scale, common to all pixels; None: unknown."""
     shared: Mapping[str, float] = field(default_factory=dict)
-    """The parts of ``error`` from the counts of blank skies, by the name of each (``ChipScale.sky_name``).
+    """The parts of ``error`` from the counts of blank skies, by their names (``ChipScale.sky_name``).
 
-    All backgrounds that are made of one blank sky have such a part in common. The rest of ``error`` is their own.
+    All backgrounds from one blank sky share such a part. The rest of ``error`` is independent.
     """
 
     def __repr__(self) -> str:
@@ -56,23 +57,23 @@ class Background:
 
     @property
     def expected(self) -> Floats:
-        """Counts of background that the image holds on average, (ny, nx)."""
+        """Expected background counts per pixel, (ny, nx)."""
         made: Floats = self.counts * self.ratio
         return made
 
     @classmethod
     def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> Background:
-        """The background of counts and what they stand for, (ny, nx); its ratio is defined everywhere.
+        """Return the background of raw counts and expected counts, both (ny, nx); its ratio is defined everywhere.
 
-        A pixel without counts has the ratio of the nearest one that has some, since the noise of a bin holds the mean
-        over all its pixels. Raises `InputError` where there is no count at all.
+        A pixel without counts gets the ratio of the nearest pixel with counts, since the noise of a bin uses the mean
+        ratio of all its pixels. Raises `InputError` if all counts are 0.
         """
         empty = ~(counts > 0)
         there = np.flatnonzero(~empty)
         if not there.size:
-            raise InputError("there are no counts of background")
+            raise InputError("all background counts are 0")
         known = expected.ravel()[there] / np.maximum(counts.ravel()[there], 1e-300)
-        del expected  # as large as the image, and perhaps nobody else's
+        del expected  # frees an array of the image's size if the caller has no reference to it
         ratio = np.empty(counts.shape)
         ratio.ravel()[there] = known
         if empty.any():
@@ -85,7 +86,7 @@ class Background:
         return cls(counts, ratio)
 
     def with_error(self, parts: Iterable[ErrorPart]) -> Background:
-        """Return this background with the error of the sum of ``parts``: its chips or observations."""
+        """Return this background with the error of the sum of ``parts``, which are its chips or observations."""
         error, shared = combined_error(parts)
         return replace(self, error=error, shared=shared)
 
@@ -96,29 +97,29 @@ class ChipScale:
 
     factor: float
     error: float | None
-    """1 sigma of the factor; None where it is unknown."""
+    """1-sigma error of the factor; None: unknown."""
     source_counts: int | None
-    """Counts of `PARTICLE_EV` in the observation; None where the factor was not made from them here."""
+    """Counts at `PARTICLE_EV` in the observation; None if the factor does not come from them."""
     sky_counts: int | None
-    """Those of the blank sky."""
+    """Counts at `PARTICLE_EV` in the blank sky; None if the factor does not come from them."""
     method: str
     """``BKGSCALn`` of the header, or ``9-12 keV``."""
     sky_error: float = 0.0
-    """The fractional part of ``error`` from the counts of the blank sky; 0 where these are unknown."""
+    """The fractional part of ``error`` from the counts of the blank sky; 0 if these are unknown."""
     sky_file: str = UNKNOWN_SKY
-    """The name of the original blank-sky file, that of CALDB for example."""
+    """The name of the original blank-sky file, for example that of CALDB."""
 
     def keywords(self, chip: int) -> dict[str, float | str]:
-        """Return BKGSCALn, BKGERRn, the counts of 9 - 12 keV BKGOBSn (observation) and BKGSKYn (blank sky), BKGFILn.
+        """Return the keywords BKGSCALn, BKGERRn, BKGOBSn and BKGSKYn (counts at 9 - 12 keV), and BKGFILn.
 
-        BKGFILn is ``sky_file``; it is left out where the file is unknown.
+        BKGOBSn is of the observation and BKGSKYn of the blank sky. BKGFILn is ``sky_file``; an unknown file has none.
         """
         values = {"BKGSCAL": self.factor, "BKGERR": self.error, "BKGOBS": self.source_counts,
                   "BKGSKY": self.sky_counts, "BKGFIL": None if self.sky_file == UNKNOWN_SKY else self.sky_file}
         return {f"{key}{chip}": value for key, value in values.items() if value is not None}
 
     def error_part(self, chip: int, counts: float) -> ErrorPart:
-        """Return what ``counts`` of the blank sky on a chip add to the error of a background."""
+        """Return the contribution of ``counts`` of the blank sky on a chip to the error of a background."""
         expected = self.factor * counts
         if self.error is None:
             return ErrorPart(expected, None)
@@ -130,21 +131,21 @@ class ChipScale:
 
     @property
     def text(self) -> str:
-        """The factor and its error, for people: ``0.0551 +- 0.0008 (1.5 %)``."""
+        """The factor and its error as text: ``0.0551 +- 0.0008 (1.5 %)``."""
         if self.error is None:
             return f"{self.factor:.5g} (error unknown)"
         return f"{self.factor:.5g} +- {self.error:.2g} ({self.error / self.factor:.1%})"
 
     @property
     def counts_text(self) -> str:
-        """The counts that the factor was made from; nothing where they are unknown."""
+        """The counts of the factor as text; empty if they are unknown."""
         if self.source_counts is None or self.sky_counts is None:
             return ""
         return f": {self.source_counts} counts of the observation over {self.sky_counts} of the blank sky"
 
 
 def scale_error(factor: float, source_counts: float, sky_counts: float) -> float:
-    """Return 1 sigma of a ratio of Poisson counts: factor sqrt(1 / source_counts + 1 / sky_counts)."""
+    """Return the 1-sigma error of a ratio of Poisson counts: factor sqrt(1 / source_counts + 1 / sky_counts)."""
     return factor * math.sqrt(1 / source_counts + 1 / sky_counts)
 
 
@@ -154,16 +155,16 @@ class ErrorPart:
 
     expected: float
     error: float | None
-    """None where it is unknown."""
+    """None: unknown."""
     shared: Mapping[str, float] = field(default_factory=dict)
-    """The parts of ``error`` from the counts of blank skies, by name, as `Background.shared` has them."""
+    """The parts of ``error`` from the counts of blank skies, by name, as in `Background.shared`."""
 
 
 def combined_error(parts: Iterable[ErrorPart]) -> tuple[float | None, dict[str, float]]:
     """Return the fractional error of a sum of expected counts, and its parts from blank skies by name.
 
-    Errors from one blank sky add linearly, as its counts are the same in all sums. All others add in quadrature. The
-    error is None, and there are no parts, where the error of a part with counts is unknown or no part has counts.
+    Errors from the same blank sky add linearly, since its counts are common to all. All other errors add in quadrature.
+    The error is None, without parts, if the error of a part with counts is unknown or no part has counts.
     """
     total = own = 0.0
     shared: dict[str, float] = {}
@@ -184,39 +185,48 @@ def combined_error(parts: Iterable[ErrorPart]) -> tuple[float | None, dict[str, 
 
 def chip_scale(chip: int, header: Mapping[str, Any], source_counts: int, counts: int, *, source: str,
                name: str) -> float:
-    """Counts on a chip that one of the background stands for: BKGSCALn, else the ratio of counts at 9 - 12 keV.
+    """Return the background scale of a chip: BKGSCALn, else the ratio of counts at 9 - 12 keV.
+
+    The scale is defined as in CIAO's blanksky (weight_method=particle).
 
     Parameters
     ----------
-    header : of the background's events.
-    source_counts, counts : those of `PARTICLE_EV` on the chip, of the observation and of the background.
-    source, name : what the two are called in messages.
+    chip : int
+        The number of the chip (CCD_ID).
+    header : mapping
+        Header of the background events.
+    source_counts, counts : int
+        Counts at `PARTICLE_EV` on the chip, in the observation and in the background.
+    source, name : str
+        Names of the observation and the background in messages.
 
-    As CIAO's blanksky has it (weight_method=particle). Raises `InputError` where BKGSCALn is no number above 0, and
-    where it is missing and one of the two has no counts.
+    Raises
+    ------
+    InputError
+        If BKGSCALn is not a positive number, and if it is missing and one of the two has no counts.
     """
     given = header.get(f"BKGSCAL{chip}")
     if given is not None:
         if not is_number(given) or given <= 0:
-            raise InputError(f"{name}: BKGSCAL{chip} is {given!r}, and should be a number above 0")
+            raise InputError(f"{name}: BKGSCAL{chip} must be a positive number, got {given!r}")
         return float(given)
     for found, whose in ((source_counts, source), (counts, name)):
         if not found:
-            raise InputError(f"{whose}: has no counts of 9 - 12 keV on chip {chip}, from which the background would be "
-                             f"scaled; do not filter energies, or give BKGSCAL{chip} in the header of {name}")
+            raise InputError(f"{whose}: no counts at 9 - 12 keV on chip {chip} to scale the background with: do not "
+                             f"filter energies, or set BKGSCAL{chip} in the header of {name}")
     return float(source_counts / counts)
 
 
 def counts_ratio(counts: NDArray[Any], expected: Floats, without: ArrayLike) -> Floats:
-    """Expected counts over counts; ``without`` where there are no counts. Arrays of one shape."""
+    """Return expected counts over counts, and ``without`` where counts are 0. Arrays have the same shape."""
     return np.where(counts > 0, expected / np.maximum(counts, 1e-300), without)
 
 
 class ChipSum:
     """The sum of the blank skies of chips, each in a window of an image of ``shape``.
 
-    Where several chips reach a pixel its ratio is sum(ratio_n N_n) / sum(N_n): ratio times counts is the sum over
-    chips. A pixel without counts has the ratio of the nearest one that has some, and so that of its chip.
+    A pixel on several chips has the ratio sum(ratio_n N_n) / sum(N_n), so that ratio times counts is the sum over
+    chips. A pixel without counts gets the ratio of the nearest pixel with counts, usually that of its chip.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -225,23 +235,23 @@ class ChipSum:
 
     def add(self, counts: NDArray[np.int32], ratio: float,
             window: tuple[slice, slice] = (slice(None), slice(None))) -> None:
-        """Add the counts of a chip, an image of the window. Raises `InputError` for a ratio that is not above 0."""
+        """Add the counts of a chip, an image of the window. Raises `InputError` for a ratio that is not positive."""
         if not (math.isfinite(ratio) and ratio > 0):
-            raise InputError(f"the ratio of a chip is {ratio:g}: it must be above 0")
+            raise InputError(f"the ratio of a chip must be positive, got {ratio:g}")
         self._counts[window] += counts
         self._expected[window] += counts * ratio
 
     def background(self) -> Background:
-        """Return the background of all, once. Raises `InputError` where there is no count at all."""
+        """Return the background of all chips; call this once. Raises `InputError` if all counts are 0."""
         expected = [self._expected]
         del self._expected
         return Background.of(self._counts, expected.pop())
 
 
 def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
-    """The background of an image from those of its chips: (image of counts (ny, nx), ratio) for each.
+    """Return the background of an image from (counts (ny, nx), ratio) of each chip: see `ChipSum`.
 
-    See `ChipSum`. Raises `InputError` where there is no count at all.
+    Raises `InputError` if all counts are 0.
     """
     total: ChipSum | None = None
     shape: tuple[int, ...] | None = None
@@ -251,24 +261,24 @@ def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
         total = total or ChipSum(shape)
         total.add(pixels, ratio)
     if total is None:
-        raise InputError("there are no counts of background")
+        raise InputError("all background counts are 0")
     return total.background()
 
 
 def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
-    """The background of observations that are added on one grid: counts add, ratios are weighted by counts.
+    """Return the sum of the backgrounds of observations on one grid: counts add, ratios are weighted by counts.
 
-    The expected counts are the sums of those of all. A pixel without counts has the ratio of the nearest one that has
-    some. Errors from the counts of one blank sky are common to all observations that use it, see `combined_error`.
-    Raises `InputError` for images of different shapes, and where there are no counts.
+    Expected counts add. A pixel without counts gets the ratio of the nearest pixel with counts. Errors from the counts
+    of one blank sky are common to all observations that use it: see `combined_error`. Raises `InputError` for images of
+    different shapes, and if all counts are 0.
     """
     if not backgrounds:
-        raise InputError("there are no backgrounds to add")
+        raise InputError("the list of backgrounds is empty: give one or more")
     shape = backgrounds[0].counts.shape
     for each in backgrounds:
         if each.counts.shape != shape or each.ratio.shape != shape:
-            raise InputError(f"backgrounds of the shapes {shape} and {each.counts.shape} cannot be added: they must be "
-                             "on one grid")
+            raise InputError(f"backgrounds have different shapes, {shape} and {each.counts.shape}: they must be on one "
+                             "grid")
     counts = backgrounds[0].counts.copy()
     expected = backgrounds[0].expected
     for each in backgrounds[1:]:
@@ -280,23 +290,33 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
 
 def local_background(counts: ImageLike, exposure: ImageLike, mask: ImageLike, *,
                      share: float = BIN_SHARE) -> Background:
-    """A background measured in a part of the image, and spread over all of it as the exposure is.
+    """Return a background measured in a part of the image and scaled to all of it by exposure.
 
     Parameters
     ----------
-    counts : (ny, nx)
-    exposure : (ny, nx); what is not above 0 has none.
-    mask : boolean, True where a pixel is **excluded** from the measurement: sources, the cluster.
-    share : f, of the image's exposure, above 0 and at most 1: the bins whose noise is right. Where the measurement has
-        less exposure than that, it is its share.
+    counts : image, (ny, nx)
+        Counts per pixel.
+    exposure : image, (ny, nx)
+        Exposure map; pixels of 0 or less have no exposure.
+    mask : image of bool, (ny, nx)
+        True in pixels that are **excluded** from the measurement: sources, the cluster.
+    share : float
+        The fraction f of the image's exposure, above 0 and at most 1, of bins that get the true noise. Limited to the
+        fraction that was measured.
 
-    With N counts measured at an exposure E_b (a sum over pixels), N E / E_b are expected in a pixel: the ratio is
-    f sum(E) / E_b everywhere (1 at most), and the image of counts N E / (f sum(E)), whose sum is N / f. The expected
-    counts B of any bin have the relative error 1 / sqrt(N) of the measurement, so their true variance is B**2 / N; the
-    binner takes ratio**2 (B / ratio) = ratio B. Both are equal for B = ratio N, a bin of f of the exposure. Where
-    background is all there is, smaller bins have a variance that is too large by a factor of 1 + ratio at most; one of
-    a share s above f has one that is too small, by (1 + s / f ratio) / (1 + ratio) at most. Raises `InputError` where
-    no pixel, no exposure or no counts are left to measure.
+    Raises
+    ------
+    InputError
+        If no pixel, no exposure or no counts are left to measure.
+
+    Notes
+    -----
+    With N counts measured at an exposure E_b (a sum over pixels), N E / E_b are expected in a pixel. The ratio is
+    f sum(E) / E_b everywhere (1 at most), and the counts image is N E / (f sum(E)), whose sum is N / f. The expected
+    counts B of any bin have the relative error 1 / sqrt(N) of the measurement, so that their true variance is B**2 / N.
+    The binner uses ratio**2 (B / ratio) = ratio B. Both are equal for B = ratio N, a bin with f of the exposure. If all
+    counts are background, smaller bins have a variance that is too large by at most a factor of 1 + ratio; a bin with a
+    fraction s above f has a variance that is too small, by at most (1 + s / f ratio) / (1 + ratio).
 
     Examples
     --------
@@ -319,11 +339,11 @@ def local_background(counts: ImageLike, exposure: ImageLike, mask: ImageLike, *,
         raise InputError("the exposure is 0 in all pixels")
     here = ~as_flags(mask, "mask", image.shape) & (exposed > 0) & np.isfinite(image)
     if not here.any():
-        raise InputError("no pixel with exposure is left to measure the background in")
+        raise InputError("no pixel with exposure is left to measure the background: exclude fewer pixels")
     measured = math.fsum(image[here])
     if not measured > 0:
-        raise InputError(f"there are {measured:g} counts where the background is to be measured "
-                         f"({np.count_nonzero(here)} pixels): give a larger region")
+        raise InputError(f"the background cannot be measured from {measured:g} counts in "
+                         f"{np.count_nonzero(here)} pixels: give a larger region")
     seconds = math.fsum(exposed[here])
     ratio = min(share * (math.fsum(exposed.ravel()) / seconds), 1.0)
     return Background(measured * (exposed / seconds) / ratio, np.full(image.shape, ratio), 1 / math.sqrt(measured))

@@ -1,4 +1,4 @@
-"""The search: from images to sources, over all scales."""
+"""Wavelet detection of sources in images, over all scales."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,30 +31,30 @@ _LARGEST_PART = 2.8
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detection:
-    """Sources, and images of what they were found in (ny, nx)."""
+    """Detected sources, and images (ny, nx) of their cells and of the background."""
 
     sources: list[Source]
     """In the order of x."""
     cells: NDArray[np.int32]
     """The number of the source, from 1, in the pixels of its cell; 0 elsewhere."""
     background: Float32s
-    """Counts per pixel where the exposure is the largest one, the mean of those of the scales; NaN without data."""
+    """Background counts per pixel at the largest exposure, the mean over the scales; NaN without data."""
     reconstructed: Float32s
-    """Net counts per pixel of the sources, each as a Gaussian of its moments."""
+    """Net counts per pixel of the sources, each as a Gaussian with its moments."""
     scales: tuple[float, ...]
     significant: tuple[int, ...]
-    """How many pixels are significant at each scale (of large scales, pixels of a coarser grid, times their area)."""
+    """Number of significant pixels at each scale (at large scales, pixels of a coarser grid times their area)."""
     sigthresh: float
     exposed: int
     """The number of pixels with data."""
     largest_exposure: float
     dropped: int
-    """How many sources were left out because they are where none are wanted."""
+    """Number of sources that are not listed because they lie in ``unwanted`` pixels."""
     coords: "ImageCoords | None" = None
-    """Of the image, where it came with coordinates."""
+    """Coordinates of the image; None without coordinates."""
 
     def __len__(self) -> int:
-        """The number of sources."""
+        """Return the number of sources."""
         return len(self.sources)
 
     def __repr__(self) -> str:
@@ -64,10 +64,10 @@ class Detection:
 
     @cached_property
     def table(self) -> "QTable":
-        """A row for each source, with units: place (array coordinates), net counts, size; with errors (1 sigma).
+        """A table with a row per source, with units: position (array coordinates), net counts, size, 1-sigma errors.
 
-        ``ra`` and ``dec`` (ICRS) are there where the image came with a sky. ``significance`` is net counts over the
-        Gehrels error of the background in the cell, as wavdetect has it. ``angle`` is that of the major axis from +x.
+        An image with sky coordinates adds ``ra`` and ``dec`` (ICRS). ``significance`` is net counts over the Gehrels
+        error of the background in the cell, as in wavdetect. ``angle`` is that of the major axis from +x.
         """
         from astropy import units as u
         from astropy.table import QTable
@@ -90,11 +90,10 @@ class Detection:
 
     @property
     def expected_false(self) -> float:
-        """The number of pixels that noise alone is expected to make significant at each scale: ``sigthresh`` times the
-        pixels with data.
+        """Expected number of pixels that noise makes significant at each scale: ``sigthresh`` x pixels with data.
 
-        Pixels of a large scale are correlated, and a false source has several, so that this is an upper limit of the
-        false sources of one scale.
+        This is an upper limit of the false sources of one scale, since pixels of a large scale are correlated and a
+        false source has several significant pixels.
         """
         return self.sigthresh * self.exposed
 
@@ -102,21 +101,39 @@ class Detection:
 def detect_sources(counts: ImageLike, options: DetectionOptions | None = None, *, exposure: ImageLike | None = None,
                    psf_sigma_px: ImageLike | None = None, mask: ImageLike | None = None,
                    unwanted: ImageLike | None = None, progress: Callable[[float], None] | None = None) -> Detection:
-    """Finds sources in an image of counts (ny, nx).
+    """Detect sources in a counts image with the Mexican hat wavelet, as CIAO's wavdetect does.
 
     Parameters
     ----------
-    counts : whole numbers; NaN is no data. An array, or an image with coordinates, as `contour_bin` takes it.
-    options : how to search; None: the defaults.
-    exposure : in any unit. None: the same everywhere.
-    psf_sigma_px : sigma of a Gaussian PSF in pixels, an image, NaN where it is not known. None: nothing is assumed of
-        the size of sources.
-    mask : boolean, True where a pixel is excluded.
-    unwanted : boolean, True where sources are found but not listed: in a cluster, say.
-    progress : called with the fraction done; what it raises ends the search.
+    counts : image, (ny, nx)
+        Counts per pixel, whole numbers; NaN means no data. An array, or an image with coordinates, as for
+        `contour_bin`.
+    options : DetectionOptions, optional
+        Options of the search.
+    exposure : image, (ny, nx), optional
+        Exposure map in any unit. Default: uniform.
+    psf_sigma_px : image, (ny, nx), optional
+        Sigma of a Gaussian PSF in pixels; NaN: unknown. Default: no assumption on the size of sources.
+    mask : image of bool, (ny, nx), optional
+        True in excluded pixels.
+    unwanted : image of bool, (ny, nx), optional
+        True in pixels whose sources are not listed, for example in a cluster.
+    progress : callable, optional
+        Called with the fraction done; an exception from it ends the search.
 
-    Raises `InputError` for negative counts, no exposure anywhere, and scales larger than the image; warns of counts
-    that are not whole numbers, and of images without counts.
+    Raises
+    ------
+    InputError
+        For negative counts, an exposure of 0 in all pixels, and scales larger than the image.
+
+    Warns
+    -----
+    ChandraBinWarning
+        For counts that are not whole numbers, and images without counts.
+
+    References
+    ----------
+    Freeman, Kashyap, Rosner & Lamb (2002), ApJS 138, 185.
 
     Examples
     --------
@@ -134,7 +151,7 @@ def detect_sources(counts: ImageLike, options: DetectionOptions | None = None, *
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What is searched; it holds none of the arrays that it was made from, so that the caller can free these."""
+    """Checked input of a search, without references to the caller's arrays, which the caller can then free."""
 
     field: Field
     scales: tuple[float, ...]
@@ -147,7 +164,7 @@ class Prepared:
 def prepared(counts: ImageLike, options: DetectionOptions, *, exposure: ImageLike | None = None,
              psf_sigma_px: ImageLike | None = None, mask: ImageLike | None = None,
              unwanted: ImageLike | None = None) -> Prepared:
-    """Check and convert the arguments of `detect_sources`, whose errors and warnings it gives."""
+    """Check and convert the arguments of `detect_sources`, with its errors and warnings."""
     given = given_image(counts, "counts")
     warn_of_noise(given, "counts")
     image = of_given(given, "counts")
@@ -166,7 +183,7 @@ def prepared(counts: ImageLike, options: DetectionOptions, *, exposure: ImageLik
 
 
 def search(of: Prepared, options: DetectionOptions, progress: Callable[[float], None] | None = None) -> Detection:
-    """Return what `detect_sources` does."""
+    """Search prepared images, and return the result of `detect_sources`."""
     grid = of.field
     has_data = grid.exposure > 0
     pixels = int(has_data.sum())
@@ -181,7 +198,7 @@ def search(of: Prepared, options: DetectionOptions, progress: Callable[[float], 
         cleaned.append(np.packbits(~keep))
         if progress is not None:
             progress((number + 1) / (len(of.scales) + 1))
-    del by_scale, keep  # of much memory
+    del by_scale, keep  # frees memory
     candidates = join(grid, found, cleaned, of.sigma, probability)
     sources, cells, dropped = measure(grid, found, candidates, of.sigma, of.unwanted)
     significant = tuple(len(at.strengths) << 2 * at.level for at in found)
@@ -195,35 +212,37 @@ def search(of: Prepared, options: DetectionOptions, progress: Callable[[float], 
 
 @dataclass(frozen=True)
 class SourceFinder:
-    """Finds sources in images with the same options: ``SourceFinder(DetectionOptions(sigthresh=1e-6))(image)``."""
+    """Detects sources in several images with the same options: ``SourceFinder(DetectionOptions(maxiter=5))(image)``."""
 
     options: DetectionOptions = field(default_factory=DetectionOptions)
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for anything but options of detection."""
+        """Raise `InputError` unless the options are `DetectionOptions`."""
         DetectionOptions.or_defaults(self.options)
 
     def __call__(self, counts: ImageLike, *, exposure: ImageLike | None = None, psf_sigma_px: ImageLike | None = None,
                  mask: ImageLike | None = None, unwanted: ImageLike | None = None,
                  progress: Callable[[float], None] | None = None) -> Detection:
-        """Find the sources of an image, as `detect_sources` does."""
+        """Detect the sources of an image, as `detect_sources` does."""
         return detect_sources(counts, self.options, exposure=exposure, psf_sigma_px=psf_sigma_px, mask=mask,
                               unwanted=unwanted, progress=progress)
 
 
 def bytes_needed(shape: tuple[int, int], scales: int) -> int:
-    """About how much memory the search takes at most, for an image (ny, nx) and a number of scales."""
+    """Return the approximate peak memory of a search in bytes, for an image (ny, nx) and a number of scales."""
     return shape[0] * shape[1] * (50 + 9 * scales)
 
 
 def _sizes(psf_sigma_px: ImageLike, shape: tuple[int, int]) -> Float32s:
+    """Return the checked sizes of the PSF."""
     sigma: Float32s = as_image(psf_sigma_px, "psf_sigma_px", shape=shape)
     if np.any(sigma < 0):
-        raise InputError("psf_sigma_px holds negative values: it is the sigma of the PSF in pixels")
+        raise InputError("psf_sigma_px has negative values: it must be the sigma of the PSF in pixels")
     return sigma
 
 
 def _exposure(image: Float32s, exposure: ImageLike | None, excluded: NDArray[np.bool_], expthresh: float) -> Float32s:
+    """Return the exposure of the pixels to search, 0 in all others."""
     if exposure is None:
         made = np.ones(image.shape, np.float32)
     else:
@@ -234,11 +253,12 @@ def _exposure(image: Float32s, exposure: ImageLike | None, excluded: NDArray[np.
     made = np.where(np.isnan(image) | excluded | (made <= 0), np.float32(0), made)
     largest = float(made.max(initial=0))
     if largest <= 0:
-        raise InputError("no pixel has data: the exposure is nowhere above 0, or all is NaN or masked")
+        raise InputError("no pixel has data: the exposure is 0 everywhere, or all pixels are NaN or masked")
     return np.where(made < expthresh * largest, np.float32(0), made)
 
 
 def _scales(scales: tuple[float, ...] | None, shape: tuple[int, int]) -> tuple[float, ...]:
+    """Return the scales to search, in ascending order."""
     largest = min(shape) / _LARGEST_PART
     if scales is None:
         fitting = tuple(scale for scale in DEFAULT_SCALES if scale <= largest)
@@ -246,30 +266,31 @@ def _scales(scales: tuple[float, ...] | None, shape: tuple[int, int]) -> tuple[f
             raise InputError(f"the image of {shape[1]} x {shape[0]} pixels is too small to search for sources")
         return fitting
     if not scales:
-        raise InputError("no scale is given")
+        raise InputError("the list of scales is empty: give one or more")
     for scale in scales:
         if not (np.isfinite(scale) and scale >= 0.5):
-            raise InputError(f"a scale is {scale:.15g}: scales are pixels, 0.5 or more")
+            raise InputError(f"scales must be 0.5 pixels or more, got {scale:.15g}")
         if scale > largest:
-            raise InputError(f"a scale is {scale:.15g}: in an image of {shape[1]} x {shape[0]} pixels the largest that "
-                             f"fits is {largest:.3g}")
+            raise InputError(f"the scale {scale:.15g} is too large for an image of {shape[1]} x {shape[0]} pixels: the "
+                             f"largest that fits is {largest:.3g}")
     return tuple(sorted(set(scales)))
 
 
 def _check_counts(values: Float32s) -> None:
+    """Raise `InputError` for negative and infinite counts, and warn of other values that are not counts."""
     if (values < 0).any():
-        raise InputError(f"{counted(np.count_nonzero(values < 0), 'pixel is', 'pixels are')} negative: sources are "
-                         "found in counts, not in images from which a background was subtracted")
+        raise InputError(f"{counted(np.count_nonzero(values < 0), 'pixel is', 'pixels are')} negative: give "
+                         "counts, not an image with the background subtracted")
     if np.isinf(values).any():
         raise InputError("some pixels are infinite; set them to NaN to exclude them")
     if (values != np.rint(values)).any():
-        warn("the pixels are no whole numbers: thresholds are right for counts only, not for fluxes")
+        warn("the pixels are not whole numbers: thresholds are valid for counts, not for fluxes")
     if not values.any():
-        warn("the image has no counts, so no source")
+        warn("the image has no counts, so that no source is found")
 
 
 def _mean_background(found: Sequence[AtScale]) -> Float32s:
-    """The mean over the scales, on the finest grid."""
+    """Return the mean background over the scales, on the finest grid."""
     coarsest = max(found, key=lambda at: at.level)
     total = np.zeros(coarsest.background.shape, np.float32)
     for level in range(coarsest.level, -1, -1):

@@ -1,13 +1,21 @@
-"""A background fitted in an image: particles, the sky, and the outskirts of the cluster.
+"""Fit of a background to an image: particles, the sky, and the outskirts of the cluster.
 
-Expected in a pixel i of the fitted part are
+The expected counts in a pixel i of the fitted part are
 
     m_i = p U_i + s E_i + k E_i (1 + (q_i / c)**2)**-g
 
-with U the map of particles (exposure time without vignetting, chip by chip weighted with its counts at 9 - 12 keV), E
-the exposure map with the mirror's vignetting, and q the elliptical radius in units of the cluster's region. p, s and k
-are 0 or more; g is 3 beta - 1/2 of a beta model. The background of the whole image is p U + s E. The likelihood is
-Poisson's, of sums over pixels of like radius and vignetting.
+with U the particle map (exposure time without vignetting, weighted on each chip with its counts at 9 - 12 keV), E the
+exposure map with the mirror's vignetting, and q the elliptical radius in units of the cluster's region. p, s and k are
+0 or more; g = 3 beta - 1/2 as in a beta model. The background of the whole image is p U + s E. The likelihood is that
+of Poisson counts summed over pixels of similar radius and vignetting.
+
+The result is the mean over models, weighted with their likelihoods: particles of 0 to 1 of the background, outskirts
+with beta of 0.4 to 1 and core radii of 0.1 to 0.6, with equal priors. Its variance is the variance of the amplitudes
+(inverse Fisher matrix) plus that between models, scaled up by C over the degrees of freedom of the best model if this
+exceeds 1. With a cluster, the squares of `SHAPE_ERROR` and of the largest change between the inner radii are added.
+
+References: Cash 1979, ApJ 228, 939 (likelihood); Cavaliere & Fusco-Femiano 1976, A&A 49, 137 (beta models); Vikhlinin,
+Forman & Jones 1999, ApJ 525, 47 (slopes of outskirts: beta of 0.65 to 0.85).
 """
 
 import math
@@ -24,15 +32,15 @@ from chandra_bin.errors import InputError
 from .background import BIN_SHARE, Background
 
 INNER_RADII = (0.5, 0.7, 0.9)
-"""Where the outskirts begin, in radii of the cluster's region. The middle one is that of the fit; how far the others
-are from it is part of the error."""
+"""Inner radii of the outskirts, in radii of the cluster's region. The fit uses the middle one; the change of the result
+with the others is part of the error."""
 SHAPE_ERROR = 0.03
-"""1 sigma, as a fraction of the background, where a cluster is modelled: outskirts differ from beta models, and
-particles vary over a chip. Blank skies have the same systematic error by default."""
+"""1-sigma fractional error of the background with a cluster: outskirts differ from beta models, and particles vary over
+a chip. Blank skies have the same systematic error by default."""
 _RADIUS_STEP = 0.03  # of cells, in ln q
 _VIGNETTING_CELLS = 24
-# Slopes of beta = 0.4 to 1, and core radii in units of the region's radius. Slopes beyond are not of clusters, and
-# steeper ones take the outskirts for background.
+# Slopes beta, and core radii in units of the region's radius. Clusters have no slopes outside this range, and steeper
+# ones would count the outskirts as background.
 _BETAS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 _CORES = (0.1, 0.2, 0.3, 0.45, 0.6)
 _SHARES = tuple(step / 10 for step in range(11))  # of particles
@@ -42,39 +50,39 @@ _CONVERGED = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class LocalFit:
-    """The background of an image, fitted in a part of it."""
+    """The background of an image, fitted in a part of it. Numbers are counts unless stated otherwise."""
 
     background: Background
     particles: float
-    """Counts of particles in the whole image."""
+    """Particles in the whole image."""
     sky: float
-    """Counts of the vignetted sky in the whole image."""
+    """Vignetted sky in the whole image."""
     cluster: float
-    """Counts of the cluster's outskirts in the fitted part."""
+    """Outskirts of the cluster in the fitted part."""
     beta: float | None
-    """The mean of the outskirts' slopes; None without a cluster."""
+    """Mean slope beta of the outskirts; None without a cluster."""
     measured: float
-    """Counts in the fitted part."""
+    """All counts in the fitted part."""
     fit_error: float
-    """1 sigma of the background's counts in the whole image, of the noise and of the shape of the outskirts."""
+    """1-sigma error of the background in the whole image, from noise and from the shape of the outskirts."""
     radius_error: float
-    """The largest change of these where the outskirts begin elsewhere; 0 without a cluster."""
+    """Largest change of the background with the inner radius of the outskirts; 0 without a cluster."""
     statistic: float
-    """The least Cash statistic (C minus that of a perfect model) over its degrees of freedom."""
+    """Cash statistic of the best model, minus that of a perfect model, over the degrees of freedom."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Sums over pixels of like radius and vignetting, (cells,) each."""
+    """Sums over pixels of similar radius and vignetting, arrays (cells,)."""
 
     counts: Floats
     particles: Floats
     sky: Floats
     radius: Floats
-    """q; 1 without a cluster."""
+    """The elliptical radius q; 1 without a cluster."""
 
     def parts(self, shape: "_Shape", whole: Floats) -> Floats:
-        """The model's parts for one count of background in the image, and for k of 1, (cells, 1 or 2)."""
+        """Return the parts of the model, (cells, 1 or 2): for one background count in the image, and for k = 1."""
         parts = [shape.share * self.particles / whole[0] + (1 - shape.share) * self.sky / whole[1]]
         if shape.beta is not None:
             parts.append(self.sky * (1 + (self.radius / shape.core) ** 2) ** (0.5 - 3 * shape.beta))
@@ -86,7 +94,7 @@ class _Shape:
     """The shape of a model."""
 
     share: float
-    """Of the background's counts, those of particles."""
+    """Fraction of particles in the background counts."""
     beta: float | None = None
     """None without a cluster."""
     core: float = 1.0
@@ -94,7 +102,7 @@ class _Shape:
 
 @dataclass(frozen=True, eq=False)
 class _Solution:
-    """The mean of fits of several shapes, each weighted with its likelihood."""
+    """The mean of the fits of several shapes, weighted with their likelihoods."""
 
     particles: float
     sky: float
@@ -102,37 +110,36 @@ class _Solution:
     cluster: float
     beta: float | None
     variance: float
-    """Of the background's counts in the whole image."""
+    """Variance of the background counts in the whole image."""
     statistic: float
 
 
 def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: ArrayLike, mask: ArrayLike, *,
                          cluster: ArrayLike | None = None, particle_ratio: tuple[float, float] | None = None,
                          share: float = BIN_SHARE) -> LocalFit:
-    """Fit a background of particles and sky outside a cluster, and spread each part as it is.
+    """Fit a background of particles and sky outside a cluster, and scale each part with its own map: see the module.
 
     Parameters
     ----------
-    counts : (ny, nx)
-    exposure : (ny, nx), vignetted, in any unit; pixels where it is not above 0 are left out.
-    particles : (ny, nx), the map U, expected counts at 9 - 12 keV; see `chandra_bin.tasks.particles.particle_map`.
-    mask : boolean (ny, nx), True where a pixel is excluded from the fit: sources, and a cluster that is not modelled.
-    cluster : boolean (ny, nx), True in the cluster's region. Its outskirts, a beta model from `INNER_RADII` on, are
-        part of the model. None: no cluster is modelled.
-    particle_ratio : p and its 1-sigma error, above 0: counts of particles in the band for one at 9 - 12 keV, from
-        stowed observations say. None: p is free.
-    share : of the image's background, above 0 and at most 1: the bins whose noise is right, as in `local_background`.
+    counts : image, (ny, nx)
+        Counts per pixel.
+    exposure : image, (ny, nx)
+        Vignetted exposure map in any unit; pixels of 0 or less are excluded.
+    particles : image, (ny, nx)
+        The map U, expected counts at 9 - 12 keV; see `chandra_bin.tasks.particles.particle_map`.
+    mask : image of bool, (ny, nx)
+        True in pixels that are excluded from the fit: sources, and a cluster that is not modelled.
+    cluster : image of bool, (ny, nx), optional
+        True in the cluster's region. The model includes its outskirts, a beta model outside `INNER_RADII`. Default: no
+        cluster is modelled.
+    particle_ratio : (float, float), optional
+        p and its 1-sigma error, above 0: particle counts in the band per count at 9 - 12 keV, for example from stowed
+        observations. Default: p is free.
+    share : float
+        The fraction of the image's background, above 0 and at most 1, of bins that get the true noise: see
+        `local_background`.
 
-    The result is the mean over models, weighted with their likelihood: particles of 0 to 1 of the background, outskirts
-    with beta of 0.4 to 1 and core radii of 0.1 to 0.6, all equally likely before. Its variance is the sum of that of
-    the amplitudes (inverse Fisher matrix) and of that between models. Where the best model's C is above its degrees of
-    freedom, both are that much larger. With a cluster the squares of `SHAPE_ERROR`, and of the largest change between
-    the radii where the outskirts begin, add to it. Raises `InputError` where no pixel or no counts are left to fit.
-
-    References
-    ----------
-    Cash 1979, ApJ 228, 939 (likelihood); Cavaliere & Fusco-Femiano 1976, A&A 49, 137 (beta models); Vikhlinin, Forman &
-    Jones 1999, ApJ 525, 47 (slopes of outskirts: beta of 0.65 to 0.85).
+    Raises `InputError` if no pixel or no counts are left to fit.
     """
     image = as_image(counts, "counts", np.float64)
     exposed, flat = (as_image(each, name, np.float64, image.shape)
@@ -148,8 +155,8 @@ def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: Arra
     for begin in inner:
         here = free & (radius >= begin)
         if not math.fsum(image[here]) > 0:
-            raise InputError(f"there are {math.fsum(image[here]):g} counts where the background is to be fitted "
-                             f"({np.count_nonzero(here)} pixels): give a smaller region of the cluster")
+            raise InputError(f"the background cannot be fitted to {math.fsum(image[here]):g} counts in "
+                             f"{np.count_nonzero(here)} pixels: give a smaller region of the cluster")
         solved.append(_solve(_cells(image[here], exposed[here], flat[here], radius[here]), whole, particle_ratio,
                              modelled=cluster is not None))
     middle = len(inner) // 2
@@ -157,8 +164,8 @@ def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: Arra
     expected = np.where(there, made.particles / whole[0] * flat + made.sky / whole[1] * exposed, 0.0)
     total = float(expected.sum())
     if not total > 0:
-        raise InputError("the fit leaves no background: all counts are those of the cluster's outskirts; give a larger "
-                         "image, or a blank sky")
+        raise InputError("the fit assigns all counts to the outskirts of the cluster: give a larger image, or a blank "
+                         "sky")
     change = max(abs(each.particles + each.sky - total) for each in solved)
     error = math.sqrt(made.variance + change**2 + (0.0 if cluster is None else SHAPE_ERROR * total)**2) / total
     measured = math.fsum(image[free & (radius >= inner[middle])])
@@ -172,7 +179,7 @@ def elliptical_radius(region: NDArray[np.bool_]) -> Floats:
     """Return the radius of each pixel in units of a region, (ny, nx): 1 on the edge of an ellipse of its moments."""
     y, x = np.nonzero(region)
     if len(x) < 3:
-        raise InputError(f"the region of the cluster has {len(x)} pixels of the image: give a larger one")
+        raise InputError(f"the region of the cluster covers {len(x)} pixels of the image: give a larger one")
     centre = np.array([x.mean(), y.mean()])
     # A filled ellipse of semi-axis a has the variance a² / 4; that of a pixel is 1 / 12.
     moments = np.cov(np.stack([x, y]), bias=True) + np.eye(2) / 12
@@ -184,6 +191,7 @@ def elliptical_radius(region: NDArray[np.bool_]) -> Floats:
 
 
 def _cells(counts: Floats, exposure: Floats, particles: Floats, radius: Floats) -> _Cells:
+    """Return the sums over pixels of similar radius and vignetting."""
     vignetting = exposure / particles
     edges = np.quantile(vignetting, np.linspace(0, 1, _VIGNETTING_CELLS + 1)[1:-1])
     cell = np.searchsorted(edges, vignetting)
@@ -195,7 +203,7 @@ def _cells(counts: Floats, exposure: Floats, particles: Floats, radius: Floats) 
 
 
 def _solve(cells: _Cells, whole: Floats, known: tuple[float, float] | None, *, modelled: bool) -> _Solution:
-    """The mean over models, each weighted with its likelihood."""
+    """Return the mean over models, weighted with their likelihoods."""
     shapes = [_Shape(share, beta, core) for share in _SHARES for beta in _BETAS for core in _CORES]
     if not modelled:
         shapes = [_Shape(share) for share in _SHARES]
@@ -223,14 +231,14 @@ class _Fit:
     cluster: float
     """Counts of the outskirts in the fitted part."""
     variance: float
-    """Of the background."""
+    """Variance of the background counts."""
     statistic: float
 
 
 def _fit(parts: Floats, counts: Floats, ratio: float, known: tuple[float, float] | None) -> _Fit:
-    """The amplitudes of most likelihood of one model. ``ratio`` is p for one count of background.
+    """Return the maximum-likelihood amplitudes of one model. ``ratio`` is p for one background count.
 
-    Least squares with the model's own variances as weights, repeated until they agree, solve the likelihood equations.
+    Iterated least squares, weighted with the variances of the model, solve the likelihood equations.
     """
     from scipy.optimize import nnls
 

@@ -1,6 +1,6 @@
-"""Regions that are proposed: the cluster, by moments and a growth curve, and the box of good exposure. Arrays only.
+"""Proposed regions: the cluster, from moments and a growth curve, and the box of good exposure. Arrays only.
 
-Every proposal is for a human to look at. They work on blocks of pixels, of which there are at most 384 along a side.
+The user should check every proposal. The functions work on blocks of pixels, at most 384 along a side.
 """
 
 import math
@@ -14,22 +14,22 @@ from chandra_bin._checks.arrays import as_flags, as_image
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.errors import InputError, NoCluster
 
-# Blocks along the longer side, of the cluster and of the box.
+# Largest number of blocks along the longer side, for the cluster and for the box.
 _MOST_BLOCKS = 384
 _MOST_BOX_BLOCKS = 96
-# Blocks of less than this part of the largest exposure are left out: what little is there is noise.
+# Blocks with less than this fraction of the largest exposure contain mostly noise and are skipped.
 _LEAST_EXPOSURE = 0.1
-# Smoothing that the brightest place is looked for with, in parts of the image's longer side.
+# Sigmas of the smoothing in the search for the brightest position, in fractions of the longer side of the image.
 _SEARCH = (1 / 96, 1 / 48, 1 / 24)
 _SIGNIFICANT = 5.0
-# The aperture of the moments, in their own sigma along each axis.
+# Semi-axes of the aperture of the moments, in sigmas of the emission.
 APERTURE_SIGMA = 4.0
-# A ring holds signal when its net brightness is above so many of its errors, and above this part of the background.
+# A ring has signal if its net brightness exceeds this many of its errors, and this fraction of the background.
 _RING_SIGMA = 2.0
 _RING_FRACTION = 0.1
 _QUIET_RINGS = 3
 _RINGS = 60
-# The part of the exposed blocks that is always left to measure the background in.
+# The fraction of the exposure that is always reserved to measure the background.
 _LEAST_OUTSIDE = 0.1
 _MOST_ITERATIONS = 60
 _MOST_ELONGATED = 0.2
@@ -39,7 +39,7 @@ _BRIDGED_BLOCKS = 2
 
 @dataclass(frozen=True)
 class Ellipse:
-    """In array coordinates: centre, semi-axes in pixels, and the angle of the longer one from +x through +y."""
+    """An ellipse in array coordinates: centre, semi-axes in pixels, angle of the major axis from +x towards +y."""
 
     x: float
     y: float
@@ -48,7 +48,7 @@ class Ellipse:
     angle_deg: float
 
     def radius(self, x: ArrayLike, y: ArrayLike) -> Floats:
-        """The semi-major axis of the ellipse of this shape through a place, in pixels."""
+        """Return the semi-major axis, in pixels, of the similar concentric ellipse through a position."""
         turn = math.radians(self.angle_deg)
         dx, dy = np.asarray(x, float) - self.x, np.asarray(y, float) - self.y
         along, across = dx * math.cos(turn) + dy * math.sin(turn), dy * math.cos(turn) - dx * math.sin(turn)
@@ -58,16 +58,16 @@ class Ellipse:
 
 @dataclass(frozen=True, eq=False)
 class GrowthCurve:
-    """Net counts within ellipses of one shape; arrays (n,)."""
+    """Net counts within similar ellipses, arrays (n,)."""
 
     radius: Floats
-    """Semi-major axes in pixels, the outer ends of the rings."""
+    """Semi-major axes in pixels, the outer edges of the rings."""
     net: Floats
-    """Net counts within, as far as there is exposure."""
+    """Net counts within the ellipse, in exposed pixels."""
     error: Floats
-    """Of the net counts, 1 sigma, without that of the background level."""
+    """1-sigma error of the net counts, without that of the background level."""
     brightness: Floats
-    """Of each ring: net counts over exposure (over pixels, without an exposure map); NaN for rings without any."""
+    """Net counts of each ring over exposure (over pixels, without an exposure map); NaN for rings without exposure."""
     brightness_error: Floats
     background: float
     """Brightness of the background, in the same unit."""
@@ -75,15 +75,15 @@ class GrowthCurve:
 
 @dataclass(frozen=True, eq=False)
 class ClusterShape:
-    """What was found of a cluster."""
+    """Shape and extent of a cluster."""
 
     aperture: Ellipse
-    """The ellipse of the moments: ``APERTURE_SIGMA`` sigma of the emission within it."""
+    """The ellipse of the moments, with semi-axes of ``APERTURE_SIGMA`` sigmas of the emission within it."""
     extent: Ellipse
     """The ellipse where the signal stops."""
     curve: GrowthCurve
     reaches_edge: bool
-    """The signal does not stop within the image: the extent is no more than a lower limit."""
+    """Whether the signal extends to the edge of the image: the extent is then a lower limit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class _Blocks:
 
     size: int
     net: Floats
-    """Counts less the background that is known."""
+    """Counts minus the known background."""
     variance: Floats
     exposure: Floats
     good: NDArray[np.bool_]
@@ -102,23 +102,32 @@ class _Blocks:
 
 def find_cluster(counts: ArrayLike, *, exposure: ArrayLike | None = None, background: ArrayLike | None = None,
                  mask: ArrayLike | None = None) -> ClusterShape:
-    """Finds the cluster of an image: its centre, elongation and extent.
+    """Find the centre, elongation and extent of the cluster in an image.
 
     Parameters
     ----------
-    counts : (ny, nx)
-    exposure : (ny, nx); None: the same everywhere.
-    background : expected counts of background (ny, nx), for backgrounds that are not shaped as the exposure is. What
-        is left is measured outside the cluster, and taken away as well.
-    mask : boolean, True where a pixel is **excluded**: point sources above all.
+    counts : image, (ny, nx)
+        Counts per pixel.
+    exposure : image, (ny, nx), optional
+        Exposure map. Default: uniform.
+    background : image, (ny, nx), optional
+        Expected background counts, for a background that does not follow the exposure. The remaining background is
+        measured outside the cluster and also subtracted.
+    mask : image of bool, (ny, nx), optional
+        True in **excluded** pixels: above all point sources.
 
-    Starting from the most significant place of the smoothed image, the second moments of the net brightness are taken
-    within an ellipse of 4 sigma of themselves, again and again until they stay; gaps and masked pixels are given the
-    mean brightness of their ring. The growth curve is taken in ellipses of that shape, to where three rings in a row
-    have no signal (2 sigma, and 10 % of the background); the background is the mean beyond. The aperture reaches no
-    farther than the signal.
+    Raises
+    ------
+    InputError
+        Without exposure, counts, or a position 5 sigma above the rest, and for infinite pixels.
 
-    Raises `InputError` where there is no exposure, no count, no place 5 sigma above the rest, and for infinite pixels.
+    Notes
+    -----
+    The search starts at the most significant position of the smoothed image. The second moments of the net brightness
+    within an ellipse of 4 of their own sigmas are iterated until they converge; gaps and masked pixels get the mean
+    brightness of their ring. The growth curve in ellipses of this shape extends to the first three successive rings
+    without signal (2 sigma, and 10 % of the background). The background is the mean outside. The aperture ends at the
+    latest where the signal stops.
     """
     blocks = _blocks(counts, exposure, background, mask)
     shape, level = _start(blocks)
@@ -138,22 +147,22 @@ def find_cluster(counts: ArrayLike, *, exposure: ArrayLike | None = None, backgr
 
 def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, *,
                 least: float = 0.3) -> tuple[int, int, int, int]:
-    """The box of pixels (x0, x1, y0, y1; ends excluded) with most exposure above ``least`` times the largest.
+    """Return the largest box of pixels (x0, x1, y0, y1; ends excluded) with good exposure.
 
-    Gaps between chips belong to the field: what is narrower than four blocks, a 24th of the image, is bridged. 98 % of
-    the box or more are in the field. It holds ``centre`` (x, y; array coordinates), where one is given. The largest
-    exposure is the 99th percentile of those above 0. Raises `InputError` for none or an infinite one, and for a centre
+    Good means above ``least`` times the 99th percentile of exposures above 0. Gaps between chips, narrower than four
+    blocks (1/24 of the image), count as good. At least 98 % of the box are good. A box contains ``centre`` (x, y; array
+    coordinates) if given. Raises `InputError` for an exposure of 0 in all pixels or an infinite one, and for a centre
     outside the image or without exposure around it.
     """
     image = as_image(exposure, "exposure", np.float64)
     _refuse_infinite(image, "exposure")
     ny, nx = image.shape
     if not 0 < least < 1:
-        raise InputError(f"the least exposure is {least:.15g} times the largest: it must be between 0 and 1")
+        raise InputError(f"the least fraction of the largest exposure must be between 0 and 1, got {least:.15g}")
     if not np.any(image > 0):
         raise InputError("the exposure is 0 in all pixels")
     if centre is not None and not (-0.5 <= centre[0] < nx - 0.5 and -0.5 <= centre[1] < ny - 0.5):
-        raise InputError(f"the centre, {centre[0]:.1f} {centre[1]:.1f}, is outside the image of {nx} x {ny} pixels")
+        raise InputError(f"the centre ({centre[0]:.1f}, {centre[1]:.1f}) is outside the image of {nx} x {ny} pixels")
     good = image >= least * np.percentile(image[image > 0], 99)
     size = max(1, math.ceil(max(image.shape) / _MOST_BOX_BLOCKS))
     pixels = block_sums(np.ones(image.shape), size)
@@ -161,7 +170,7 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
     at = None if centre is None else (int((centre[0] + 0.5) // size), int((centre[1] + 0.5) // size))
     penalty = 1.0
     while True:
-        # Pixels that are not good count against the box, the more the longer too many of them are in it.
+        # Bad pixels count against the box, with a penalty that grows until the box has few of them.
         box = _largest_sum(shares - penalty * (pixels - shares), at)
         if box is not None:
             x0, x1, y0, y1 = box
@@ -172,12 +181,12 @@ def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, 
             break
         penalty *= 1.5
     if box is None or shares[y0:y1, x0:x1].sum() == 0:
-        raise InputError("there is not enough exposure around the centre for a box")
+        raise InputError("the exposure around the centre is too low for a box: give another centre")
     return x0 * size, min(x1 * size, nx), y0 * size, min(y1 * size, ny)
 
 
 def _bridged(good: Floats, pixels: Floats) -> Floats:
-    """Good pixels of blocks, with all pixels of those that lie in gaps."""
+    """Return the good pixels of blocks, with all pixels of blocks in gaps counted as good."""
     from scipy.ndimage import binary_closing
 
     around = _BRIDGED_BLOCKS + 1
@@ -188,6 +197,7 @@ def _bridged(good: Floats, pixels: Floats) -> Floats:
 
 def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike | None,
             mask: ArrayLike | None) -> _Blocks:
+    """Return the sums over blocks of checked images."""
     image = as_image(counts, "counts", np.float64)
     exposed = np.ones(image.shape) if exposure is None else as_image(exposure, "exposure", np.float64, image.shape)
     known = np.zeros(image.shape) if background is None else as_image(background, "background", np.float64, image.shape)
@@ -195,9 +205,9 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
         _refuse_infinite(values, what)
     use = ~as_flags(mask, "mask", image.shape) & np.isfinite(image) & np.isfinite(known) & (exposed > 0)
     if not use.any():
-        raise InputError("no pixel with exposure is left to look for a cluster in")
+        raise InputError("no pixel with exposure is left to search for a cluster: exclude fewer pixels")
     if not image[use].any():
-        raise InputError(f"all {np.count_nonzero(use)} pixels that are used are 0: there is no cluster")
+        raise InputError(f"all {np.count_nonzero(use)} used pixels are 0: no cluster can be found")
     size = max(1, math.ceil(max(image.shape) / _MOST_BLOCKS))
     total, behind, seconds = (block_sums(np.where(use, each, 0), size) for each in (image, known, exposed))
     y, x = np.indices(total.shape, dtype=float)
@@ -206,13 +216,14 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
 
 
 def _refuse_infinite(image: Floats, what: str) -> None:
+    """Raise `InputError` for infinite pixels."""
     if infinite := np.count_nonzero(np.isinf(image)):
-        raise InputError(f"the {what} {'are' if what == 'counts' else 'is'} infinite in {infinite} pixels; set them to "
-                         "NaN to leave them out")
+        raise InputError(f"the {what} {'are' if what == 'counts' else 'is'} infinite in {infinite} pixels: set them to "
+                         "NaN to exclude them")
 
 
 def _start(blocks: _Blocks) -> tuple[Ellipse, float]:
-    """A circle at the most significant place, and the background to begin with."""
+    """Return a circle at the most significant position, and a first background."""
     from scipy.ndimage import gaussian_filter
 
     net, exposure = np.where(blocks.good, blocks.net, 0), np.where(blocks.good, blocks.exposure, 0)
@@ -226,7 +237,7 @@ def _start(blocks: _Blocks) -> tuple[Ellipse, float]:
         there = blocks.good & (seconds > 0.3 * np.percentile(seconds[blocks.good], 50))
         brightness = smooth[there] / seconds[there]
         floor = float(np.percentile(brightness, 20))
-        # Of a sum with the weights of a Gaussian, whose squares are those of one of sigma / sqrt(2), / (4 pi sigma^2).
+        # Error of a sum with Gaussian weights, whose squares are a Gaussian of sigma / sqrt(2) over 4 pi sigma^2.
         error = np.sqrt(np.maximum(noise[there], 1e-12) / (4 * math.pi * sigma**2))
         significance = (smooth[there] - floor * seconds[there]) / error
         at = int(np.argmax(significance))
@@ -235,15 +246,15 @@ def _start(blocks: _Blocks) -> tuple[Ellipse, float]:
             row, column = (int(each[at]) for each in np.nonzero(there))
             place = row, column
     if best < _SIGNIFICANT:
-        raise NoCluster(f"no cluster is found: the brightest place is {best:.1f} sigma above the rest, and "
-                        f"{_SIGNIFICANT:g} are needed; draw the region by hand")
+        raise NoCluster(f"no cluster found: the brightest position is {best:.1f} sigma above the rest, but "
+                        f"{_SIGNIFICANT:g} are needed: draw the region by hand")
     return Ellipse(float(place[1]), float(place[0]), 4 * width, 4 * width, 0.0), level
 
 
 def _rings(blocks: _Blocks, shape: Ellipse) -> tuple[Floats, NDArray[np.intp], int]:
-    """The radius of each block, its ring, and the number of rings: narrow ones inside, wider ones outside."""
+    """Return the radius of each block, its ring, and the number of rings, which are wider further out."""
     radius = shape.radius(blocks.x, blocks.y)
-    # Equal steps of the square root of the radius, none of less than a block.
+    # Equal steps in the square root of the radius, each at least one block.
     ends = np.linspace(0, math.sqrt(float(radius[blocks.good].max()) + 1e-9), _RINGS + 1)[1:] ** 2
     kept = [float(ends[0])] if ends[0] >= 1 else []
     for end in ends.tolist():
@@ -255,7 +266,7 @@ def _rings(blocks: _Blocks, shape: Ellipse) -> tuple[Floats, NDArray[np.intp], i
 
 
 def _ring_sums(blocks: _Blocks, ring: NDArray[np.intp], rings: int) -> tuple[Floats, Floats, Floats]:
-    """Net counts, variance and exposure of the rings."""
+    """Return net counts, variance and exposure of the rings."""
     good = blocks.good & (ring < rings)
     net, variance, exposure = (np.bincount(ring[good], each[good], rings).astype(float)
                                for each in (blocks.net, blocks.variance, blocks.exposure))
@@ -263,15 +274,15 @@ def _ring_sums(blocks: _Blocks, ring: NDArray[np.intp], rings: int) -> tuple[Flo
 
 
 def _background(blocks: _Blocks, shape: Ellipse, level: float) -> tuple[float, float, bool]:
-    """The brightness beyond the signal, the radius where the signal stops, and whether it does not."""
+    """Return the brightness beyond the signal, the radius where the signal stops, and whether it never stops."""
     radius, ring, rings = _rings(blocks, shape)
     net, variance, exposure = _ring_sums(blocks, ring, rings)
-    # Rings of masked pixels say nothing: the next ones are their neighbours.
+    # Fully masked rings are skipped.
     seen = np.flatnonzero(exposure > 0)
     brightness = net[seen] / exposure[seen]
     error = np.sqrt(np.maximum(variance[seen], 1)) / exposure[seen]
     outer = np.cumsum(exposure[::-1])[::-1] / exposure.sum()
-    last = int(np.flatnonzero(outer >= _LEAST_OUTSIDE)[-1])  # the background begins no farther out
+    last = int(np.flatnonzero(outer >= _LEAST_OUTSIDE)[-1])  # the last ring where the background may begin
     stop = last
     found = False
     for _ in range(_MOST_ITERATIONS):
@@ -289,11 +300,11 @@ def _background(blocks: _Blocks, shape: Ellipse, level: float) -> tuple[float, f
 
 
 def _moments(blocks: _Blocks, shape: Ellipse, level: float, extent: float) -> Ellipse:
-    """The ellipse of the moments of the net brightness within an aperture, gaps filled with the mean of their ring."""
+    """Return the ellipse of the moments of the net brightness in an aperture; gaps get the mean of their ring."""
     _, ring, rings = _rings(blocks, shape)
     net, _, exposure = _ring_sums(blocks, ring, rings)
     seen = np.flatnonzero(exposure > 0)
-    of_ring = np.interp(np.arange(rings), seen, net[seen] / exposure[seen])  # a masked core is as bright as around it
+    of_ring = np.interp(np.arange(rings), seen, net[seen] / exposure[seen])  # fills masked cores
     brightness = np.where(blocks.good, blocks.net / np.where(blocks.good, blocks.exposure, 1),
                           of_ring[np.minimum(ring, rings - 1)]) - level
     limited = _scaled(shape, min(shape.a, extent))
@@ -312,20 +323,23 @@ def _moments(blocks: _Blocks, shape: Ellipse, level: float, extent: float) -> El
     minor = max(float(values[0]), _MOST_ELONGATED**2 * major)
     angle = math.degrees(math.atan2(vectors[1, 1], vectors[0, 1])) % 180
     a = min(APERTURE_SIGMA * math.sqrt(major), max(extent, 1.0))
-    # Steps of half the way: an aperture that is far off does not jump beyond the one that stays.
+    # Half steps: a distant aperture does not overshoot the solution.
     return Ellipse(cx, cy, math.sqrt(a * shape.a), math.sqrt(a * shape.a) * math.sqrt(minor / major), angle)
 
 
 def _scaled(shape: Ellipse, a: float) -> Ellipse:
+    """Return the similar ellipse of another semi-major axis."""
     return Ellipse(shape.x, shape.y, a, a * shape.b / shape.a, shape.angle_deg)
 
 
 def _to_pixels(shape: Ellipse, size: int) -> Ellipse:
+    """Return an ellipse in blocks as one in pixels."""
     return Ellipse((shape.x + 0.5) * size - 0.5, (shape.y + 0.5) * size - 0.5, shape.a * size, shape.b * size,
                    shape.angle_deg)
 
 
 def _curve(blocks: _Blocks, shape: Ellipse, level: float) -> GrowthCurve:
+    """Return the growth curve in ellipses of a shape, with a background subtracted."""
     radius, ring, rings = _rings(blocks, shape)
     net, variance, exposure = _ring_sums(blocks, ring, rings)
     ends = np.array([radius[(ring <= k) & blocks.good].max(initial=0.0) for k in range(rings)])
@@ -337,7 +351,7 @@ def _curve(blocks: _Blocks, shape: Ellipse, level: float) -> GrowthCurve:
 
 
 def _largest_sum(weights: Floats, at: tuple[int, int] | None) -> tuple[int, int, int, int] | None:
-    """The box (x0, x1, y0, y1; ends excluded) with the largest sum, of those that hold the block ``at`` (x, y)."""
+    """Return the box (x0, x1, y0, y1; ends excluded) with the largest sum that contains the block ``at`` (x, y)."""
     ny, nx = weights.shape
     above = np.zeros((ny + 1, nx))
     np.cumsum(weights, axis=0, out=above[1:])

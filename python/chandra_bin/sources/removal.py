@@ -1,4 +1,4 @@
-"""Sources removed from images, and what the reference makes of a flux image before it bins it. Arrays only."""
+"""Removal of sources from images, and the scaled flux image that the step scripts bin. Arrays only."""
 
 from __future__ import annotations
 
@@ -13,23 +13,38 @@ from chandra_bin._checks.images import FLUX_UNITS
 from chandra_bin.errors import InputError
 
 FLUX_FACTOR = 2.5
-"""By which the reference brightens its flux image."""
-# Pixels around a source that its fill is drawn from: as many as it has, and no fewer than this.
+"""Mean of the step scripts' scaled flux image over that of the counts image."""
+# The fill of a source is drawn from as many pixels around the source as it has itself, and from at least this many.
 _FEWEST = 50
 _WIDEST = 64
 
 
 def scaled_flux(flux: ImageLike, counts: ImageLike, factor: float = FLUX_FACTOR) -> tuple[NDArray[np.float64], float]:
-    """The reference's scaled flux, ``factor`` F mean(C) / mean(F), and the number that F was multiplied by.
+    """Return the scaled flux of the step scripts, ``factor`` F mean(C) / mean(F), and the number that multiplies F.
+
+    The scaled flux is ``factor`` times as bright as the counts on average. A binner that treats it as counts finds an
+    S/N that is sqrt(factor) times too high (see `sn_in_counts`).
 
     Parameters
     ----------
-    flux : (ny, nx), photon/cm^2/s a pixel; NaN where there is no exposure.
-    counts : (ny, nx), of the same pixels. Means are those of pixels where both are numbers.
+    flux : image, (ny, nx)
+        Flux in photon/cm^2/s per pixel; NaN without exposure.
+    counts : image, (ny, nx)
+        Counts of the same pixels. Means are taken over pixels in which both images are finite.
+    factor : float
+        Mean of the scaled flux over the mean of the counts.
 
-    Its pixels are ``factor`` times as bright as the counts on average, so that a binner that takes them for counts
-    finds a S/N sqrt(factor) times too high (see `sn_in_counts`). Raises `InputError` where there are no counts or no
-    flux.
+    Returns
+    -------
+    scaled : float64 (ny, nx)
+        The scaled flux.
+    scale : float
+        The number that multiplies the flux.
+
+    Raises
+    ------
+    InputError
+        If the sum of the counts or of the flux is not positive.
 
     Examples
     --------
@@ -45,15 +60,15 @@ def scaled_flux(flux: ImageLike, counts: ImageLike, factor: float = FLUX_FACTOR)
     sums = [math.fsum(each[both]) for each in (image, fluxes)]
     for name, total in zip(("counts", "flux"), sums, strict=True):
         if not total > 0:
-            raise InputError(f"the sum of {name} is {total:g}: it must be above 0, or nothing can be scaled")
+            raise InputError(f"the sum of {name} must be positive, got {total:g}: the flux cannot be scaled")
     scale = factor * sums[0] / sums[1]
     return fluxes * scale, scale
 
 
 def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
-    """The S/N in counts of bins that were made to ``sn`` in a scaled flux: sn / sqrt(factor); of 70 it is 44.3.
+    """Return the S/N in counts of bins with the target ``sn`` in a scaled flux: sn / sqrt(factor).
 
-    That is of source and background together: what is left of the source has less.
+    The S/N is that of source and background together; the S/N of the net counts is lower.
 
     Examples
     --------
@@ -66,18 +81,29 @@ def sn_in_counts(sn: float, factor: float = FLUX_FACTOR) -> float:
 
 def fill_sources(counts: ImageLike, sources: ImageLike, *, exposure: ImageLike | None = None,
                  mask: ImageLike | None = None, seed: int = 0) -> tuple[NDArray[np.int32], int]:
-    """Counts with sources replaced by Poisson draws of what is around each. For looking at, and for nothing else.
+    """Fill sources with Poisson draws from their surroundings, for display only.
+
+    The surroundings of a source are its nearest pixels, as many as the source has (at least 50).
 
     Parameters
     ----------
-    counts : (ny, nx)
-    sources : boolean, True in sources. Those that touch, corners included, are filled as one.
-    exposure : (ny, nx): what is around is counts per exposure. None: the same everywhere.
-    mask : boolean, True where a pixel has no part in it: it is neither filled nor looked at.
-    seed : equal seeds give equal draws.
+    counts : image, (ny, nx)
+        Counts per pixel.
+    sources : image of bool, (ny, nx)
+        True in sources. Sources that touch, corners included, are filled as one.
+    exposure : image, (ny, nx), optional
+        Exposure map, which scales the draws. Default: uniform.
+    mask : image of bool, (ny, nx), optional
+        True in pixels that are neither filled nor used.
+    seed : int
+        Seed of the random numbers.
 
-    Around a source are the pixels within the least distance at which there are as many as it has itself (50 at least).
-    Returns the image, and how many pixels had nothing around them within 64 pixels and are 0.
+    Returns
+    -------
+    filled : int32 (ny, nx)
+        The filled image.
+    lost : int
+        Number of pixels without usable surroundings within 64 pixels, which are 0.
     """
     from scipy.ndimage import distance_transform_edt, find_objects, label
 

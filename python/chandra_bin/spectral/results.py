@@ -17,6 +17,8 @@ COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
 OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine",
                "NH_IS": "nh_is", "REDSHIFT_IS": "redshift_is"}
+# XSPEC's norm is 1e-14 times an integral in cm-5.
+NORM_UNIT = "1e14 cm-5"
 NOT_COLUMNS = ("covariance", "ends", "background_amounts")
 VariedAs: TypeAlias = Literal["fixed", "tied", "free"]
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
@@ -188,7 +190,7 @@ class FitResult:
         from astropy.units import Unit
 
         units = {"kt": "keV", "kt_low": "keV", "kt_high": "keV", "second_kt": "keV",
-                 **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5"),
+                 **dict.fromkeys(("norm", "norm_low", "norm_high"), NORM_UNIT),
                  **dict.fromkeys(("nh", "nh_low", "nh_high"), "1e22 cm-2")}
         left_out = {*NOT_COLUMNS, *OF_ALL_BINS.values()}
         columns = {}

@@ -1,4 +1,4 @@
-"""Where the pixels of bins lie on the sky of an observation, and how long its chips saw each of them."""
+"""The places of the pixels of bins on the sky of an observation, and their exposure times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from ._blanksky import need_on_sky
 from ._common import has_sky_filter
 from ._observed import PLACING
 
-# Exposure in blocks of so many sky pixels: bins hold many of them, and bad columns are means over a block.
+# Exposure times are means over blocks of this many sky pixels a side: fine enough, as bins hold many blocks.
 _FINEST_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class PlacesOfBins:
-    """Where the pixels of all bins are, arrays (n,): the same for all observations."""
+    """Places of the pixels of all bins, arrays (n,): the same for all observations."""
 
     at: tuple[Wholes, Wholes]
     """Rows and columns of the binmap."""
@@ -59,7 +59,7 @@ class PixelsOfBins:
                    places.dec, len(bins.numbers), tiles)
 
     def seconds_of(self, part: ChipExposure, grid: Grid) -> Floats:
-        """Return for how long a chip saw each pixel, (n,) s."""
+        """Return the exposure time of each pixel on a chip, (n,) s."""
         column = np.floor((self.x - grid.x.first) / grid.x.step).astype(np.int64) - part.window[1].start
         row = np.floor((self.y - grid.y.first) / grid.y.step).astype(np.int64) - part.window[0].start
         ny, nx = part.seconds.shape
@@ -70,7 +70,7 @@ class PixelsOfBins:
 
 
 def read_places(name: VirtualFile, energies: Sequence[str] = ("pi", "energy")) -> Events:
-    """Read the columns of events that place them, and the first of ``energies`` that there is.
+    """Read the coordinates of events, and the first column of ``energies`` that the file has.
 
     Warns
     -----
@@ -107,7 +107,7 @@ def places_of(bins: BinPixels) -> PlacesOfBins:
 
 
 def grid_around(bins: BinPixels, events: Events, pixels: PixelsOfBins) -> Grid:
-    """A grid in sky pixels of the events around all bins: as fine as the binmap, but no finer than 4 sky pixels."""
+    """Return a grid around all bins in sky pixels of the events: as fine as the binmap, but at least 4 sky pixels."""
     image = ImageCoords(bins.image.header)
     step = max(_FINEST_PX, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
     reached = np.isfinite(pixels.x) & np.isfinite(pixels.y)

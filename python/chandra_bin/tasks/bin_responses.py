@@ -1,4 +1,4 @@
-"""Responses that were made for each bin, such as those of specextract: each bin has its own ARF and RMF."""
+"""Responses per bin, such as those of specextract: each bin has its own ARF and RMF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from .responses import areas_of
 from .spectra import obsids_of
 
 _BIN, _OBSID = "{bin}", "{obsid}"
-# Numbers of bins in a message.
+# Largest number of bins that a message lists.
 _MOST_LISTED = 10
 # ARFs whose EXPOSURE differs by more than this from the live time of the events are warned of.
 _MOST_OTHER_EXPOSURE = 0.01
@@ -40,15 +40,15 @@ class BinsWithFiles:
     bins: tuple[int, ...]
     """Bins with an ARF and an RMF."""
     without_events: tuple[int, ...]
-    """Bins without files and without events: specextract makes no spectrum of them."""
+    """Bins without files and without events, which specextract skips."""
     missing: tuple[int, ...]
-    """Bins without files that have events: they have no response in this observation."""
+    """Bins with events but without files: they have no response in this observation."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
                         final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
                         keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
-    """Write which files are the response of each bin in each observation, into the file that `fit_spectra_files` reads.
+    """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
     ----------
@@ -60,26 +60,26 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
     Notes
     -----
-    The area of such a file is the mean over the places of a bin's events: it has the vignetting, and the time that the
-    dither took these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO). Neither is applied again.
-    What it does not have is the part of the bin that the observation did not see, where no events are. With t the live
-    time of these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the seconds of a bin of N
-    pixels are t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is
-    seen whole.
+    The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
+    the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
+    again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
+    these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the exposure of a bin of N pixels
+    is t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a
+    whole.
 
     Raises
     ------
     InputError
-        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not belong together,
-        and where no bin has files.
+        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not match, and where no
+        bin has files.
     OutputError
         Where ``out`` exists or cannot be written.
 
     Warns
     -----
     ChandraBinWarning
-        Of bins that have events and no files, of an ARF whose EXPOSURE differs by more than 1 % from the live time of
-        the events, and of filters on the sky.
+        For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
+        the events, and for filters on the sky.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -108,11 +108,11 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
 
 def _checked_pattern(pattern: str, observations: int) -> str:
-    """Return the pattern without its ending. Raises `InputError` where it does not tell the files apart."""
+    """Return the pattern without its ending. Raises `InputError` where it names one file for several bins or ObsIDs."""
     if _BIN not in pattern:
-        raise InputError(f"{pattern}: give the place of the number of a bin in the names: '{_OBSID}/xaf_{_BIN}.arf'")
+        raise InputError(f"{pattern}: mark the place of the bin number in the names: '{_OBSID}/xaf_{_BIN}.arf'")
     if observations > 1 and _OBSID not in pattern:
-        raise InputError(f"{pattern}: give the place of the ObsID in the names, as there are {observations} "
+        raise InputError(f"{pattern}: mark the place of the ObsID in the names, as there are {observations} "
                          f"observations: '{_OBSID}/xaf_{_BIN}.arf'")
     return pattern.removesuffix(".arf").removesuffix(".rmf")
 
@@ -130,7 +130,7 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
             arf, rmf = Path(f"{name}.arf"), Path(f"{name}.rmf")
             if arf.is_file() != rmf.is_file():
                 there, gone = (arf, rmf) if arf.is_file() else (rmf, arf)
-                raise InputError(f"{gone}: is not there, and {there.name} is: make both again, or remove it")
+                raise InputError(f"{gone}: does not exist, but {there.name} does: make both again, or remove it")
             if arf.is_file():
                 found[number] = ResponseTile(obsid, None, np.nan, np.nan, arf, rmf)
                 break
@@ -156,8 +156,8 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     empty = tuple(number for number in without if not counts[number_of[number]])
     if missing:
         more = ", ..." if len(missing) > _MOST_LISTED else ""
-        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events and no ARF and RMF, and so no response "
-             f"in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
+        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events but no ARF and RMF, and therefore no "
+             f"response in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
     used = np.flatnonzero(seconds > 0)
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
@@ -196,7 +196,7 @@ def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: Pixel
 
 
 def _counts(events: Events, bins: BinPixels) -> Wholes:
-    """Return the events (bins,) of all energies."""
+    """Return the number of events (bins,) of all energies."""
     _, row, column = pixels_of_events(events, bins)
     label = bins.labels[row, column]
     return np.bincount(label[label >= 0], minlength=len(bins.numbers))

@@ -1,4 +1,4 @@
-"""Tiles: the places on chips, below the bins of a binmap, that get an ARF and an RMF each."""
+"""Tiles: places on chips, under the bins of a binmap, that each get an ARF and an RMF."""
 
 import math
 import os
@@ -29,12 +29,12 @@ from .spectra import obsids_of
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# Tiles keep this distance from the edges of a chip, where it is wide enough: the dither takes a place 16 pixels to both
-# sides, and the area of a place beyond would lack the time that it was off the chip.
+# Tiles keep this distance from the edges of a chip, where it is wide enough: the dither moves a place by 16 pixels to
+# both sides, and the area of a place closer to the edge would lack the time that it was off the chip.
 EDGE_PX = 32
-# Closer places would have the same response: matrices are calibrated in squares of 32 pixels.
+# The least distance of tiles: closer places have the same response, as matrices are calibrated in squares of 32 pixels.
 _CLOSEST_PX = 64
-# The dither takes pixels of bins onto a chip from this far beyond its edge.
+# The dither moves pixels of bins onto a chip from this far beyond its edge.
 _REACH_PX = 20
 # Weights for mkwarf are those of the events of these energies in a circle of this radius, as specextract has them.
 RADIUS_PX = 32.0
@@ -64,13 +64,13 @@ class Tile:
 
     @property
     def name(self) -> str:
-        """The name of its files, without an ending."""
+        """The name of the files of the tile, without an ending."""
         return f"ccd{self.chip}_{self.chipx:04d}_{self.chipy:04d}"
 
 
 @dataclass(frozen=True)
 class TilesOfObservation:
-    """The tiles of an observation, and what its responses are made of."""
+    """The tiles of an observation, and the files and tools of its responses."""
 
     obsid: int
     events: Path
@@ -91,8 +91,8 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     ----------
     events : virtual name of an ACIS event file, or those of several observations, as `write_spectra` takes them.
     binmap : FITS image of bin numbers.
-    options : how many tiles; None: the defaults.
-    mask, exclude, keep : those that the spectra were made with.
+    options : options of the number of tiles; None: the defaults.
+    mask, exclude, keep : as for the spectra.
 
     Notes
     -----
@@ -103,8 +103,7 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     Raises
     ------
     InputError
-        Where files are missing or no observation sees a bin, and for events that do not tell how they were calibrated
-        (CTI_APP).
+        Where files are missing or no observation sees a bin, and for events without a known calibration (CTI_APP).
     """
     options = TileOptions.or_defaults(options)
     names = named_files(events)
@@ -126,7 +125,7 @@ def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[
     Parameters
     ----------
     made : the ARF and the RMF of the tiles that have them, by ObsID and `Tile.name`.
-    folder : the folder of the table, which the names in it are relative to.
+    folder : the folder of the table; file names in the table are relative to it.
     """
     from astropy.table import Table
 
@@ -139,7 +138,7 @@ def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[
 
 
 def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
-    """Return the tool that makes the RMF of a chip, by how its events were calibrated, as specextract chooses it.
+    """Return the tool that makes the RMF of a chip, by the calibration of its events, as specextract chooses it.
 
     mkacisrmf is for events that were corrected for CTI (CTI_APP has a letter for each chip; N: not corrected), at any
     temperature of the focal plane, and for events of GRADED mode where any chip was corrected. For observations before
@@ -197,10 +196,10 @@ def _of_chip(events: Events, view: View, places: Floats, per_chip: int) -> list[
 
 
 def grid_shape(width: float, height: float, most: int) -> tuple[int, int]:
-    """Return how many cells a rectangle (pixels) has along both sides: the smallest cells that its number allows."""
+    """Return the numbers of cells of a rectangle (pixels) along both sides, for the smallest cells allowed."""
     widest, highest = (max(1, math.floor(extent / _CLOSEST_PX)) for extent in (width, height))
     shapes = [(nx, min(most // nx, highest)) for nx in range(1, min(most, widest) + 1)]
-    # Of equally long cells, those of less area.
+    # Of cells of equal length, those of less area.
     return min(shapes, key=lambda shape: (max(width / shape[0], height / shape[1]), 1 / (shape[0] * shape[1])))
 
 

@@ -17,7 +17,7 @@ _ODD = re.compile(r"[^\w./-]")
 
 @contextmanager
 def linked(job: Job) -> Iterator[Job]:
-    """The job, with links in place of folders with odd names.
+    """Return the job with links in place of folders whose names CIAO cannot read.
 
     CIAO's tools read the name of a file as text, in which brackets, commas and blanks have a meaning and no character
     quotes them.
@@ -30,7 +30,7 @@ def linked(job: Job) -> Iterator[Job]:
         yield job
         return
     with TemporaryDirectory(prefix="chandra-bin-", dir="/tmp" if _ODD.search(gettempdir()) else None) as place:
-        # Names of one length: none is the beginning of another.
+        # Names have the same length, so that no name is a prefix of another.
         links = {folder: Path(place) / f"{number:05d}" for number, folder in enumerate(odd)}
         for folder, link in links.items():
             link.symlink_to(folder)
@@ -61,7 +61,7 @@ def linked(job: Job) -> Iterator[Job]:
 
 
 def _moved(files: ObservationFiles, to: Callable[[Path], Path]) -> ObservationFiles:
-    """The files of an observation, each by another path."""
+    """Return the files of an observation with other paths."""
 
     def of(value: Any) -> Any:
         return to(value) if isinstance(value, Path) else tuple(map(of, value)) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Plans of the CIAO engine as shell scripts: the reference's, which a user can read, change and run without this run.
+"""Plans of the CIAO engine as shell scripts, which a user can read, change and run without `run`.
 
 A script does what `run` does by CIAO, step by step, in the places of the files. What `run` adds is what a script has
 not: files that appear whole, steps that are not done twice, and observations side by side.
@@ -29,7 +29,7 @@ from .script_texts import CIAO, EACH_LIST, FUNCTIONS, HEAD, MARK
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], plan.Plan]
 _ScriptStep: TypeAlias = "plan.Step | _Unless | _Link"
 
-# Shell variables in names: the number of a bin, and of a part of the bins.
+# Shell variables in file names: the number of a bin, and of a part of the bins.
 _NUMBER = "${number}"
 _PART = "${part}"
 _VARIABLE = re.compile(r"(\$\{(?:number|part|lc_binsize)\})")
@@ -38,7 +38,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
 @dataclass(frozen=True)
 class _Unless:
-    """Steps that take long, and are not done again where ``made`` is younger than ``source``.
+    """Long steps, which are skipped if ``made`` is newer than ``source``.
 
     A script is run again after its regions were edited, and nothing of these depends on regions.
     """
@@ -50,14 +50,14 @@ class _Unless:
 
 @dataclass(frozen=True)
 class _Link:
-    """A link to a folder, where nothing has its name."""
+    """A link to a folder, unless its name exists."""
 
     link: Path
     target: Path
 
 
 def write_scripts(work: Path, folder: Path) -> list[Path]:
-    """Writes the scripts of a configured folder, in the order in which they are to be run.
+    """Write the scripts of a configured folder, and return them in the order of their steps.
 
     Raises `InputError` for a configuration that CIAO cannot do, and `OutputError`; scripts of an earlier call are
     replaced, other files are not.
@@ -81,7 +81,7 @@ def write_scripts(work: Path, folder: Path) -> list[Path]:
 
 
 def _check_folder(work: Path) -> None:
-    """Raises `InputError` where the scripts could not run: they work in the folder, and name files relative to it."""
+    """Raise `InputError` if the scripts could not run in the folder, since their paths are relative to it."""
     if not is_plain_path(work):
         raise InputError(f"{work}: scripts cannot be written for this folder, as CIAO's chandra_repro, blanksky, "
                          "blanksky_image and specextract fail where the path of the current folder holds a blank or "
@@ -141,7 +141,7 @@ def _reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> p
 
 @dataclass
 class _Writer:
-    """Writes one script. Paths are relative to the folder of work, where they are in it."""
+    """Writes one script. Paths in the folder of the pipeline are relative to it."""
 
     work: Path
     programs: dict[str, None] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class _Writer:
     """That are set for all that follows."""
     count: int = 0
     heading: str = ""
-    """The heading of the steps that are written next: their warnings begin with it."""
+    """Heading of the next steps, with which their warnings begin."""
 
     def head(self, about: str, name: str) -> str:
         script = "script=$(cd -- \"$(dirname -- \"$0\")\" && pwd)/${0##*/}\n" if "is_newer" in self.functions else ""
@@ -172,7 +172,7 @@ class _Writer:
 
     @singledispatchmethod
     def statements(self, step: _ScriptStep) -> list[str]:
-        """Commands, each to be run when those before went well."""
+        """Return commands that each run only if those before it succeeded."""
         raise NotImplementedError(type(step))
 
     @statements.register
@@ -183,7 +183,7 @@ class _Writer:
                  for name, value in command.parameters.items()]
         check = _wrapped(["made", *(self.path(path) for path in command.outputs)])
         line = _wrapped(["ciao", command.tool, *words])
-        # Else a file of an earlier run would pass for one that a tool has not written.
+        # Otherwise a file of an earlier run would count as an output of the tool.
         gone = _wrapped(["rm -f --", *(self.path(path) for path in command.outputs)])
         return [*before, *self._folders(*command.outputs), gone, f"# {command.purpose}\n{line}", check]
 
@@ -282,7 +282,7 @@ class _Writer:
         return [each for step in steps for each in self.statements(step)]
 
     def _branch(self, steps: Iterable[plan.Step]) -> list[str]:
-        """What may not be run: folders and variables that it makes are made again by others."""
+        """Return conditional steps; folders and variables that they make are not available to later steps."""
         folders, variables = self.folders.copy(), self.variables.copy()
         statements = self._all(steps)
         self.folders, self.variables = folders, variables
@@ -300,7 +300,7 @@ class _Writer:
         return f"./{name}" if name.startswith("-") else name
 
     def _word(self, parts: Iterable[Part], before: list[str]) -> str:
-        """One word of a command line; ``before`` gets what sets its variables."""
+        """Return one word of a command line; lines that set its variables are added to ``before``."""
         parts = [each for each in parts if each != ""]
         texts = [self._part(each, before) for each in parts]
         if len(parts) == 1 and isinstance(parts[0], Filter):
@@ -309,7 +309,7 @@ class _Writer:
         return text if _PLAIN.fullmatch(text) else f'"{text}"' if text else '""'
 
     def _part(self, part: Part, before: list[str]) -> str:
-        """As it is between double quotes."""
+        """Return a part as text for double quotes."""
         if isinstance(part, str):
             return _escaped(part)
         if isinstance(part, Temporary):
@@ -321,7 +321,7 @@ class _Writer:
         return f"${{{self.variables[part]}}}"
 
     def _variable(self, part: Filter) -> str:
-        """Sets a variable to a filter, or to nothing."""
+        """Return the lines that set a variable to a filter or to an empty text."""
         tested = (part.when or part.region).path
         if tested.suffix == ".reg":
             self.functions.add("has_shapes")
@@ -334,7 +334,7 @@ class _Writer:
         return f'{name}=\'\'\nif {test}; then\n    {name}="{text}"\nfi'
 
     def _folders(self, *files: Path) -> list[str]:
-        """Makes the folders of outputs, once in a script."""
+        """Return the lines that make the folders of outputs, once in a script."""
         new = [folder for folder in dict.fromkeys(path.parent for path in files)
                if folder not in self.folders and folder != self.work]
         self.folders.update(new)
@@ -343,12 +343,12 @@ class _Writer:
 
 
 def _chained(statements: Iterable[str]) -> str:
-    """As one command: where a failure is looked at, ``set -e`` is off."""
+    """Return commands joined to one, since conditions disable ``set -e``."""
     return " &&\n".join(statements)
 
 
 def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
-    """The files of tools, which one that fails may leave half done."""
+    """Return the outputs of tools, which a failed tool may leave incomplete."""
     for step in steps:
         if isinstance(step, Command):
             yield from step.outputs
@@ -357,7 +357,7 @@ def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
 
 
 def _escaped(text: str) -> str:
-    """Between double quotes; variables that steps name stay variables."""
+    """Return a text in double quotes; variables of steps stay variables."""
     return "".join(piece if _VARIABLE.fullmatch(piece) else re.sub(r'(["\\$`])', r"\\\1", piece)
                    for piece in _VARIABLE.split(text))
 
@@ -371,7 +371,7 @@ def _indented(text: str) -> str:
 
 
 def _wrapped(words: Sequence[str]) -> str:
-    """A command over several lines."""
+    """Return a command on several lines."""
     lines = [words[0]]
     for word in words[1:]:
         if len(lines[-1]) + len(word) > 110:

@@ -28,9 +28,9 @@ from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session
 TABLE = "tiles.ecsv"
 _LOGS = "logs"
 _HOUR_S = 3600.0
-# The advice to a user who has no CIAO.
+# Advice for users without CIAO.
 WITHOUT_CIAO = "give 'chandra-bin responses' a table of responses that you have"
-# In the facts of a record: why a task made nothing.
+# Fact of a task: the reason why it has no products.
 _FAILED = "failed"
 # Names of tasks: of chips and of tiles.
 _NAME = re.compile(r"\d+/ccd\d(_\d{4}_\d{4})?")
@@ -38,19 +38,19 @@ _NAME = re.compile(r"\d+/ccd\d(_\d{4}_\d{4})?")
 
 @dataclass(frozen=True)
 class MadeTiles:
-    """What a run made, or found made."""
+    """The responses that a run made or found."""
 
     table: Path
     """The table that `write_responses` reads."""
     made: dict[tuple[int, str], tuple[Path, Path]]
     """ARF and RMF by ObsID and name of the tile."""
     failures: dict[str, str]
-    """By task: the line of a tool, or of this program, that says why a tile was not made."""
+    """Reasons why tiles were not made, by task: a line of a tool or of this program."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """An aspect histogram of a chip, where ``tile`` is None, or the response of a tile."""
+    """The response of a tile, or the aspect histogram of a chip if ``tile`` is None."""
 
     folder: Path
     observation: TilesOfObservation
@@ -89,7 +89,7 @@ class _Task:
                 "rmf": tool, "grating": self.observation.grating, **weights}
 
     def inputs(self) -> list[Path]:
-        """The files that the task reads; the histogram is missing where the tool failed."""
+        """Return the input files of the task; the histogram is missing if its tool failed."""
         files = self.observation.files
         if self.tile is None:
             return [self.observation.events, *files.aspect]
@@ -97,7 +97,7 @@ class _Task:
         return [self.observation.events, *(each for each in others if each is not None and each.is_file())]
 
     def commands(self) -> list[Command]:
-        """The calls, in order."""
+        """Return the calls in their order."""
         about, files, events = self.observation, self.observation.files, self.observation.events
         if self.tile is None:
             return [tools.asphist(files.aspect, events, self.chip, self.histogram)]
@@ -112,7 +112,7 @@ class _Task:
                 tools.mkrmf(wfef, self.rmf)]
 
     def why_not(self) -> str | None:
-        """Return why the calls cannot be made; None where they can."""
+        """Return why the calls are impossible, or None."""
         if self.tile is None:
             return None
         if not self.histogram.is_file():
@@ -127,7 +127,7 @@ class _Task:
 
 
 def tasks_of(observations: Sequence[TilesOfObservation], folder: Path) -> list[_Task]:
-    """Return the tasks, each after those that it reads from."""
+    """Return the tasks, each after its predecessors."""
     return [task for each in observations for chip in each.rmf_tools
             for task in (_Task(folder, each, chip),
                          *(_Task(folder, each, chip, tile) for tile in each.tiles if tile.chip == chip))]
@@ -146,7 +146,7 @@ def lines_of(observations: Sequence[TilesOfObservation], folder: Path) -> Iterat
 
 
 class _Shown:
-    """Files are where they are to be in the end."""
+    """Files at their final paths."""
 
     temporary = Path("/tmp")
 
@@ -204,7 +204,7 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
                 for task in tasks if task.tile and task.name not in failures}
         if not made:
             name, text = next(iter(failures.items()))
-            raise InputError(f"{folder}: no tile could be made; {name}: {text}")
+            raise InputError(f"{folder}: no tile could be made: {name}: {text}")
         for name, text in failures.items():
             warn(f"{name}: was not made, and is not in the table: {text}")
         recipe = Recipe("native", versions, asdict(options), tuple)
@@ -262,7 +262,7 @@ class _Run(workflow.Runner[_Task]):
         for text in made.record.warnings:
             self.warnings.setdefault(text, []).append(task.name)
         for name in kept:
-            warn(f"{task.folder / name}: was not as it was made: it is kept in {FOLDER}/replaced")
+            warn(f"{task.folder / name}: had changed since it was made: moved to {FOLDER}/replaced")
 
     def lost(self, task: _Task, scratch: Path, error: WorkerLost) -> Made:
         return Made(Record("ciao", self.versions, task.settings, {}, {}, facts={_FAILED: str(error)}), scratch)
@@ -295,7 +295,7 @@ def _make(task: _Task, limit_s: float, assignment: Assignment) -> Made:
 
 
 def _do(task: _Task, limit_s: float, assignment: Assignment) -> Outcome:
-    """Call the tools of a task; where one fails, the outcome holds its message and no products."""
+    """Call the tools of a task; if one fails, the outcome has its message and no products."""
     work, scratch = assignment.work, assignment.scratch
     products = [task.histogram] if task.tile is None else [task.arf, task.rmf]
     wanted = {str(path.relative_to(work)) for path in products}
@@ -319,20 +319,20 @@ def _do(task: _Task, limit_s: float, assignment: Assignment) -> Outcome:
                 failed = _named(str(error), work, scratch)
             finally:
                 shutil.rmtree(own, ignore_errors=True)
-    # Maps of weights, and all files of a tile that failed.
+    # Weight maps, and all files of a failed tile.
     there = {str(path.relative_to(scratch)) for path in scratch.rglob("*") if path.is_file()}
     return Outcome(tuple(texts), tuple(_named(call, work, scratch) for call in calls),
                    {} if failed is None else {_FAILED: failed}, there - wanted if failed is None else there)
 
 
 def _named(text: str, work: Path, scratch: Path) -> str:
-    """Return a message with the places of files in the end."""
+    """Return a message with the final paths of files."""
     return text.replace(str(scratch), str(work))
 
 
 def _check(arf: Path, rmf: Path) -> None:
-    """Raise `InputError` for an area of nothing, and for files that do not belong together."""
+    """Raise `InputError` for an area of 0, and for files that do not belong together."""
     area, matrix = read_arf(arf), read_rmf(rmf)
     if not area.area_cm2.any():
-        raise InputError(f"{arf}: has no area at any energy: the place is off the chip")
+        raise InputError(f"{arf}: the area is 0 at all energies: the position is off the chip")
     check_pair(area, matrix)
