@@ -160,7 +160,7 @@ def test_values_are_of_the_right_kind(commands):
 
 
 def test_filters_are_those_of_the_data_model(commands):
-    term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=500:7000|"
+    term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=(500:7000|300:2000)|"
             r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4|"
             r"sky=circle\([\d.]+,[\d.]+,[\d.]+\)|bin sky=1|wmap")
     form = re.compile(rf"@?[^\[\]]+(\[({term})\])*")

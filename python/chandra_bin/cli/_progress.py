@@ -33,7 +33,8 @@ class ProgressBar:
         if self._bar is None:
             self._bar = self._ends.enter_context(click.progressbar(
                 length=_PARTS, label=self.doing, file=sys.stderr, item_show_func=self._after_time))
-        self._bar.update(int(_PARTS * done / (self.total or 1)) - self._bar.pos, now)
+        # click adds up steps, so a negative step would hold up those that follow.
+        self._bar.update(max(int(_PARTS * done / (self.total or 1)) - self._bar.pos, 0), now)
         self._bar.render_progress()  # also redraw if only the text changed
 
     def _after_time(self, now: str | None) -> str:

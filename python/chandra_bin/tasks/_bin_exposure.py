@@ -1,5 +1,6 @@
 """The places of the pixels of bins on the sky of an observation, and their exposure times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,14 +9,16 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events, open_events, read_events
 from chandra_bin.exposure.maps import ChipExposure
 from chandra_bin.fits.virtual import VirtualFile
 
 from ._bin_pixels import BinPixels
 from ._blanksky import need_on_sky
+from ._common import has_sky_filter
 from ._observed import PLACING
 
 # Exposure times are means over blocks of this many sky pixels a side: fine enough, as bins hold many blocks.
@@ -66,15 +69,35 @@ class PixelsOfBins:
         return exposed
 
 
-def read_places(name: VirtualFile) -> Events:
-    """Read the coordinates and channels of events."""
+def read_places(name: VirtualFile, energies: Sequence[str] = ("pi", "energy")) -> Events:
+    """Read the coordinates of events, and the first column of ``energies`` that the file has.
+
+    Warns
+    -----
+    ChandraBinWarning
+        For filters on the sky: they remove events, but no exposure of the bins.
+    """
+    if has_sky_filter(name):
+        warn(f"{name}: its filters on the sky remove events, but no exposure of the bins; give regions with --exclude "
+             "or --keep instead")
     with open_events(name) as file:
         need_on_sky(file.hdu.header, name)
         there = file.hdu.columns
-        channel = next((column for column in ("pi", "energy") if column in there), "pi")
+        channel = next((column for column in energies if column in there), "pi")
         file.hdu.need("x", "y", "ccd_id", channel)
         columns = ["x", "y", channel, *(column for column in PLACING if column in there)]
     return read_events(name, columns)
+
+
+def pixels_of_events(events: Events, bins: BinPixels, chosen: NDArray[np.intp] | slice = slice(None)
+                     ) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
+    """Return which of the chosen events lie on the binmap, (n,), and the rows and columns of those."""
+    to_binmap = pixel_map(events.coords, ImageCoords(bins.image.header))
+    x, y = to_binmap(events.columns["x"][chosen], events.columns["y"][chosen])
+    ny, nx = bins.labels.shape
+    column, row = (np.floor(axis + 0.5) for axis in (x, y))
+    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    return inside, row[inside].astype(np.int64), column[inside].astype(np.int64)
 
 
 def places_of(bins: BinPixels) -> PlacesOfBins:

@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
-from chandra_bin.coords.tangent_plane import pixel_map
-from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.exposure.maps import chip_exposures
-from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import history
 from ._observed import observed
@@ -31,6 +28,8 @@ from .spectra import obsids_of
 _BIN, _OBSID = "{bin}", "{obsid}"
 # Largest number of bins that a message lists.
 _MOST_LISTED = 10
+# ARFs whose EXPOSURE differs by more than this from the live time of the events are warned of.
+_MOST_OTHER_EXPOSURE = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,10 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     -----
     The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
     the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
-    again. It lacks the part of the bin that the observation did not see, where no events are. With e the exposure of a
-    pixel over EXPOSURE, the exposure of a bin of N pixels is EXPOSURE (sum e)^2 / (N sum e^2), or
-    EXPOSURE (sum e) / (N FRACEXPO) where the file has FRACEXPO: EXPOSURE for a bin that is seen as a whole.
+    again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
+    these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the exposure of a bin of N pixels
+    is t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a
+    whole.
 
     Raises
     ------
@@ -78,7 +78,8 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     Warns
     -----
     ChandraBinWarning
-        For bins with events but without files.
+        For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
+        the events, and for filters on the sky.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -142,10 +143,14 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     events = read_places(name)
     pixels = PixelsOfBins.of(bins, places, events, len(tiles))
     counts = _counts(events, bins)
-    mean, mean_square = _exposures(events, name, bins, pixels)
+    live, mean, mean_square = _exposures(events, name, bins, pixels)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
-    seconds = np.array([_seconds(arf, events, name, mean[number_of[number]], mean_square[number_of[number]])
-                        for number, arf in zip(tiles, arfs, strict=True)])
+    at = np.array([number_of[number] for number in tiles], np.int64)
+    _warn_of_exposures(arfs, live[at], name)
+    fraction = np.array([arf.fraction for arf in arfs])
+    # The pixels of a bin are weighed as its events are, where the file has no FRACEXPO.
+    seen = np.where(fraction < 1, mean[at] / fraction, mean[at] ** 2 / np.where(mean[at] > 0, mean_square[at], 1))
+    seconds = live[at] * seen
     without = [number for number in bins.numbers if number not in tiles]
     missing = tuple(number for number in without if counts[number_of[number]])
     empty = tuple(number for number in without if not counts[number_of[number]])
@@ -160,36 +165,38 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing)
 
 
-def _seconds(arf: Arf, events: Events, name: VirtualFile, mean: float, mean_square: float) -> float:
-    """Return EXPOSURE, reduced by the part of a bin that was not seen; ``mean`` and ``mean_square`` are of e."""
-    exposure = arf.exposure_s
-    if exposure is None:
-        value = events.header.get("EXPOSURE")
-        exposure = float(value) if is_number(value) else 0.0
-    if not (np.isfinite(exposure) and exposure > 0):
-        raise InputError(f"{arf.file}: has no EXPOSURE, nor has {name}: make the ARF again")
-    if arf.fraction < 1:
-        return exposure * mean / arf.fraction
-    return exposure * mean**2 / mean_square if mean_square > 0 else 0.0
+def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -> None:
+    """Warn of ARFs that were made of events with another live time than these, (arfs,) s; bins of 0 s are not seen."""
+    others = [(arf, live) for arf, live in zip(arfs, live_s.tolist(), strict=True)
+              if arf.exposure_s is not None and live > 0 and abs(arf.exposure_s / live - 1) > _MOST_OTHER_EXPOSURE]
+    if others:
+        arf, live = others[0]
+        warn(f"{name}: {counted(len(others), 'ARF has', 'ARFs have')} another EXPOSURE than these events; {arf.file} "
+             f"has {arf.exposure_s:.6g} s, and the events {live:.6g} s, which are used: check that the events are "
+             "those of the spectra")
 
 
-def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins) -> tuple[Floats, Floats]:
-    """Return the means (bins,) of the exposure of a bin's pixels over that of a chip, and of its square."""
+def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins
+               ) -> tuple[Floats, Floats, Floats]:
+    """Return the live time of bins (bins,), and means of their pixels' exposure over that time, and of its square.
+
+    The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
+    """
     grid = grid_around(bins, events, pixels)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    share = np.zeros(len(pixels.bin))
+    seconds, share = np.zeros(len(pixels.bin)), np.zeros(len(pixels.bin))
     for view in how.views:
         for part in chip_exposures([view], grid, how.axis, slope=0):
-            share += pixels.seconds_of(part, grid) / view.livetime_s
-    one, two = (np.bincount(pixels.bin, share**power, pixels.bins) / bins.pixels for power in (1, 2))
-    return one, two
+            exposed = pixels.seconds_of(part, grid)
+            seconds += exposed
+            share += exposed / view.livetime_s
+    total, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels
+                       for values in (seconds, share, share**2))
+    return total / np.where(one > 0, one, 1), one, two
 
 
 def _counts(events: Events, bins: BinPixels) -> Wholes:
     """Return the number of events (bins,) of all energies."""
-    x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(events.columns["x"], events.columns["y"])
-    ny, nx = bins.labels.shape
-    column, row = (np.floor(axis + 0.5) for axis in (x, y))
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    label = bins.labels[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+    _, row, column = pixels_of_events(events, bins)
+    label = bins.labels[row, column]
     return np.bincount(label[label >= 0], minlength=len(bins.numbers))

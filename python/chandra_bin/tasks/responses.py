@@ -17,7 +17,6 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
-from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -29,10 +28,10 @@ from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
-from ._common import has_sky_filter, history, listed, reporting
+from ._common import history, listed, reporting
 from ._observed import observed
 from ._pha import naming_responses
 from ._read_responses import read_areas
@@ -219,9 +218,6 @@ def areas_of(bins: BinPixels) -> dict[int, float]:
 def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins, tiles: Sequence[ResponseTile],
                  of_obs: list[int], options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
     events = read_places(name)
-    if has_sky_filter(name):
-        warn(f"{name}: its filters on the sky take events, but no exposure of the bins; give regions with --exclude "
-             "or --keep instead")
     pixels = PixelsOfBins.of(bins, places, events, len(of_obs))
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
@@ -284,9 +280,9 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(pixels.bin, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
     _check_chips(tiles, tile_of, name)
-    if any(not np.isfinite(tile.ra_deg) for tile in tiles):
-        warn(f"{name}: {tiles[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of a "
-             "bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
+    if without := [tile for tile in tiles if not np.isfinite(tile.ra_deg)]:
+        warn(f"{name}: {without[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of "
+             "a bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
     distant = far > _MOST_FAR * seconds.sum(axis=1)
     if distant.any():
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
@@ -352,13 +348,10 @@ def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes
     soft = band_channels(SOFT_EV)
     chip = checked_chips(values["ccd_id"], name)
     chosen = np.flatnonzero((channel > soft.start) & (channel <= soft.stop) & np.isin(chip, list(tile_of)))
-    x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(values["x"][chosen], values["y"][chosen])
+    inside, row, column = pixels_of_events(events, bins, chosen)
     number = np.full(bins.labels.shape, -1, np.int64)
     number[at] = np.arange(len(pixels.bin))
-    ny, nx = bins.image.data.shape
-    column, row = (np.floor(axis + 0.5) for axis in (x, y))
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    place, chip = number[row[inside].astype(np.int64), column[inside].astype(np.int64)], chip[chosen][inside]
+    place, chip = number[row, column], chip[chosen][inside]
     counts = np.zeros(pixels.bins * pixels.tiles, np.int64)
     for each, tiles in tile_of.items():
         found = place[(chip == each) & (place >= 0)]

@@ -13,6 +13,7 @@ from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events
+from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.ancillary import Ancillary
 from chandra_bin.exposure.maps import View
 from chandra_bin.fits.headers import is_number, text_of
@@ -35,11 +36,12 @@ EDGE_PX = 32
 _CLOSEST_PX = 64
 # The dither moves pixels of bins onto a chip from this far beyond its edge.
 _REACH_PX = 20
-# Weights for mkwarf are those of the events in a circle of this radius.
+# Weights for mkwarf are those of the events of these energies in a circle of this radius, as specextract has them.
 RADIUS_PX = 32.0
-# Above this temperature of the focal plane (K), data are not of -120 C: mkacisrmf has matrices for the
-# back-illuminated chips then, and above the second (-109 C) none.
-_COLD_K, _COOL_K = 158.0, 164.15
+WEIGHT_BAND_EV = (300.0, 2000.0)
+# From this day on the focal plane was at -120 C. Before, mkacisrmf has matrices for the back-illuminated chips up to
+# this temperature (K, -109 C).
+_COLD_SINCE, _COOL_K = "2000-01-29", 164.15
 
 RmfTool = Literal["mkacisrmf", "mkrmf"]
 
@@ -58,7 +60,7 @@ class Tile:
     """ICRS."""
     dec_deg: float
     events: int
-    """Events of the chip within 32 sky pixels."""
+    """Events of 0.3 - 2 keV of the chip within 32 sky pixels."""
 
     @property
     def name(self) -> str:
@@ -76,7 +78,7 @@ class TilesOfObservation:
     grating: str
     """NONE, LETG or HETG."""
     rmf_tools: Mapping[int, RmfTool]
-    """By chip: mkacisrmf where its matrices are those of the events, else mkrmf."""
+    """By chip: mkacisrmf where it has matrices for the events, else mkrmf."""
     tiles: tuple[Tile, ...]
 
 
@@ -136,21 +138,28 @@ def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[
 
 
 def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
-    """Return the tool that makes the RMF of a chip, by the calibration of its events.
+    """Return the tool that makes the RMF of a chip, by the calibration of its events, as specextract chooses it.
 
-    mkacisrmf is for events that were corrected for CTI (a letter of CTI_APP a chip; N: not), of a focal plane at
-    -120 C, and of the back-illuminated chips at -110 C too. Raises `InputError` without CTI_APP or FP_TEMP.
+    mkacisrmf is for events that were corrected for CTI (CTI_APP has a letter for each chip; N: not corrected), at any
+    temperature of the focal plane, and for events of GRADED mode where any chip was corrected. For observations before
+    2000-01-29 it is for the back-illuminated chips at -110 C. Raises `InputError` where CTI_APP, DATE-OBS, or for such
+    observations FP_TEMP is missing.
     """
-    applied, kelvin = text_of(header, "CTI_APP").upper(), header.get("FP_TEMP")
-    if len(applied) != acis.CHIP_COUNT or not is_number(kelvin):
-        raise InputError(f"{file}: CTI_APP is {header.get('CTI_APP')!r} and FP_TEMP {kelvin!r}: both choose the tool "
-                         "that makes RMFs; reprocess the events with chandra_repro")
-    warmest = _COOL_K if chip in acis.BACK_ILLUMINATED else _COLD_K
-    return "mkacisrmf" if applied[chip] != "N" and float(kelvin) <= warmest else "mkrmf"
+    applied, day, kelvin = text_of(header, "CTI_APP").upper(), text_of(header, "DATE-OBS"), header.get("FP_TEMP")
+    is_early = day < _COLD_SINCE
+    if len(applied) != acis.CHIP_COUNT or not day or (is_early and not is_number(kelvin)):
+        raise InputError(f"{file}: CTI_APP is {header.get('CTI_APP')!r}, DATE-OBS {day!r} and FP_TEMP {kelvin!r}: they "
+                         "choose the tool that makes RMFs; reprocess the events with chandra_repro")
+    if is_early:
+        has_matrix = chip in acis.BACK_ILLUMINATED and float(kelvin) <= _COOL_K
+    else:
+        is_graded = text_of(header, "DATAMODE").upper() == "GRADED"
+        has_matrix = applied[chip] != "N" or (is_graded and set(applied) != {"N"})
+    return "mkacisrmf" if has_matrix else "mkrmf"
 
 
 def _of_observation(name: VirtualFile, obsid: int, bins: PlacesOfBins, options: TileOptions) -> TilesOfObservation:
-    events = read_places(name)
+    events = read_places(name, ("energy", "pi"))
     files = AncillaryChoice().of(name.file, events.header)
     if not files.aspect:
         raise InputError(f"{name.file}: the aspect solution (ASOLFILE) is missing: put it into this folder")
@@ -198,14 +207,19 @@ def _tile(events: Events, view: View, chipx: int, chipy: int) -> Tile:
     x, y = view.placement.to_sky(np.array([[chipx, chipy]], np.float64))[0]
     ra, dec = events.coords.physical_to_sky(np.array([x]), np.array([y]), "icrs")
     columns = events.columns
-    on_chip = columns["ccd_id"] == view.chip
-    near = np.hypot(columns["x"][on_chip] - x, columns["y"][on_chip] - y) <= RADIUS_PX
+    if "energy" in columns:
+        soft = (columns["energy"] >= WEIGHT_BAND_EV[0]) & (columns["energy"] < WEIGHT_BAND_EV[1])
+    else:
+        channels = band_channels(WEIGHT_BAND_EV)
+        soft = (columns["pi"] > channels.start) & (columns["pi"] <= channels.stop)
+    chosen = soft & (columns["ccd_id"] == view.chip)
+    near = np.hypot(columns["x"][chosen] - x, columns["y"][chosen] - y) <= RADIUS_PX
     return Tile(view.chip, chipx, chipy, float(x), float(y), float(ra[0]), float(dec[0]), int(near.sum()))
 
 
 def warn_of_chips(observations: Sequence[TilesOfObservation]) -> None:
-    """Warn of chips whose events are not corrected for CTI, or too warm for mkacisrmf."""
+    """Warn of chips whose events mkacisrmf has no matrices for."""
     for each in observations:
         if old := [chip for chip, tool in each.rmf_tools.items() if tool == "mkrmf"]:
-            warn(f"{each.events}: chips {listed(old)} are not corrected for CTI, or the focal plane was warm: their "
-                 "RMFs are made by mkrmf, of the events around each tile")
+            warn(f"{each.events}: chips {listed(old)} are not corrected for CTI, or were observed before "
+                 f"{_COLD_SINCE}: their RMFs are made by mkrmf, of the events around each tile")

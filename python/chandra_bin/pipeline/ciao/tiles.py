@@ -1,26 +1,28 @@
 """Responses of tiles by CIAO: an aspect histogram for each chip, and an ARF and an RMF for each tile.
 
-Each chip and each tile is a task of a folder with records, so that a run that was ended is resumed. A tile that fails
-costs that tile alone.
+Each chip and each tile is a task of a folder with records, so that a run that was ended is resumed. A tile that fails,
+or whose process is killed, costs that tile alone.
 """
 
+import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chandra_bin.ciao import Command, File, Runner, checked_path, need_installation, tools
-from chandra_bin.errors import InputError, ToolError, collect_warnings, counted, warn
+from chandra_bin.errors import InputError, OutputError, ToolError, collect_warnings, counted, warn
 from chandra_bin.exposure.ancillary import Ancillary
-from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import check_pair, read_arf, read_rmf
 from chandra_bin.tasks.options import TileOptions
-from chandra_bin.tasks.tiles import RADIUS_PX, Tile, TilesOfObservation, tiles_table, warn_of_chips
+from chandra_bin.tasks.tiles import RADIUS_PX, WEIGHT_BAND_EV, Tile, TilesOfObservation, tiles_table, warn_of_chips
 from chandra_bin.workflow import runner as workflow
-from chandra_bin.workflow.records import FOLDER
+from chandra_bin.workflow.pool import WorkerLost
+from chandra_bin.workflow.records import FOLDER, Record, State, is_same
 from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
 
 TABLE = "tiles.ecsv"
@@ -30,6 +32,8 @@ _HOUR_S = 3600.0
 WITHOUT_CIAO = "give 'chandra-bin responses' a table of responses that you have"
 # Fact of a task: the reason why it has no products.
 _FAILED = "failed"
+# Names of tasks: of chips and of tiles.
+_NAME = re.compile(r"\d+/ccd\d(_\d{4}_\d{4})?")
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,10 @@ class _Task:
     def settings(self) -> dict[str, Any]:
         if self.tile is None:
             return {"chip": self.chip}
+        tool = self.observation.rmf_tools[self.chip]
+        weights = {"weights_ev": list(WEIGHT_BAND_EV)} if tool == "mkrmf" else {}
         return {"sky": [self.tile.x, self.tile.y], "chip": [self.chip, self.tile.chipx, self.tile.chipy],
-                "rmf": self.observation.rmf_tools[self.chip], "grating": self.observation.grating}
+                "rmf": tool, "grating": self.observation.grating, **weights}
 
     def inputs(self) -> list[Path]:
         """Return the input files of the task; the histogram is missing if its tool failed."""
@@ -101,7 +107,7 @@ class _Task:
                     tools.mkarf(self.histogram, events, self.chip, sky, self.rmf, self.arf, grating=about.grating,
                                 mask=files.mask, bad_pixels=files.bad_pixels)]
         weights, wfef = (self._file(f"{tile.name}.{kind}") for kind in ("wmap", "wfef"))
-        return [tools.sky2tdet(events, self.histogram, self.chip, sky, RADIUS_PX, weights),
+        return [tools.sky2tdet(events, self.histogram, self.chip, sky, RADIUS_PX, WEIGHT_BAND_EV, weights),
                 tools.mkwarf(weights, self.chip, self.arf, wfef, mask=files.mask, bad_pixels=files.bad_pixels),
                 tools.mkrmf(wfef, self.rmf)]
 
@@ -112,7 +118,8 @@ class _Task:
         if not self.histogram.is_file():
             return f"chip {self.chip} has no aspect histogram"
         if self.observation.rmf_tools[self.chip] == "mkrmf" and not self.tile.events:
-            return f"no event within {RADIUS_PX:g} pixels of its place: mkrmf needs events as weights"
+            return (f"no event of 0.3 - 2 keV within {RADIUS_PX:g} pixels of its place: mkrmf needs events as "
+                    "weights")
         return None
 
     def _file(self, name: str) -> Path:
@@ -168,9 +175,9 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     ------
     InputError
         Without CIAO or its calibration database, for names of files that CIAO does not take, where no tile could be
-        made, and where another run works in the folder.
+        made, where another run works in the folder, and for the folder of a pipeline or batch.
     OutputError
-        Where ``folder`` cannot be written, or holds a ``tiles.ecsv`` that is not of this program.
+        Where ``folder`` cannot be written, or holds a ``tiles.ecsv`` that no earlier run made there as it is now.
 
     Warns
     -----
@@ -184,8 +191,8 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     for file in dict.fromkeys([folder, *(path for task in tasks for path in task.inputs())]):
         checked_path(file)
     warn_of_chips(observations)
-    is_ours = (folder / FOLDER).is_dir()
-    with Outputs([folder / TABLE], clobber=is_ours) as outputs, opened(folder) as session:
+    _check_folder(State(folder))  # before anything is made there
+    with opened(folder) as session:
         going = _Run(session, jobs, tasks, versions, tool_hours * _HOUR_S, progress)
         going.run(tasks)
         for said, names in going.warnings.items():
@@ -200,8 +207,27 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
             raise InputError(f"{folder}: no tile could be made: {name}: {text}")
         for name, text in failures.items():
             warn(f"{name}: was not made, and is not in the table: {text}")
-        outputs.write(folder / TABLE, tiles_table(observations, made, folder, options))
+        recipe = Recipe("native", versions, asdict(options), tuple)
+        table = make(Assignment(folder, session.scratch / TABLE, recipe, {}),
+                     partial(_write_table, session.scratch / TABLE, tiles_table(observations, made, folder, options)))
+        session.state.place(TABLE, table.record, table.scratch)
     return MadeTiles(folder / TABLE, made, failures)
+
+
+def _check_folder(state: State) -> None:
+    """Raise an error for the folder of other commands, and for a table that is not as an earlier run made it."""
+    if strange := [name for name in state.records if name != TABLE and not _NAME.fullmatch(name)]:
+        raise InputError(f"{state.work}: is the folder of a pipeline or batch (it has a task {strange[0]!r}): give "
+                         "another folder (-o)")
+    table, record = state.work / TABLE, state.records.get(TABLE)
+    if os.path.lexists(table) and not (record and TABLE in record.outputs and is_same(table, record.outputs[TABLE])):
+        raise OutputError(f"{table}: was not made by this command, or has been changed since: move it, or give another "
+                          "folder (-o)")
+
+
+def _write_table(scratch: Path, text: str) -> Outcome:
+    (scratch / TABLE).write_text(text, encoding="utf-8")
+    return Outcome()
 
 
 def _absolute(files: Ancillary) -> Ancillary:
@@ -237,6 +263,9 @@ class _Run(workflow.Runner[_Task]):
             self.warnings.setdefault(text, []).append(task.name)
         for name in kept:
             warn(f"{task.folder / name}: had changed since it was made: moved to {FOLDER}/replaced")
+
+    def lost(self, task: _Task, scratch: Path, error: WorkerLost) -> Made:
+        return Made(Record("ciao", self.versions, task.settings, {}, {}, facts={_FAILED: str(error)}), scratch)
 
     def settled(self, pending: Any) -> None:
         if self.progress:
