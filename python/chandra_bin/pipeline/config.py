@@ -125,7 +125,7 @@ class Settings(BaseModel):
     error for a local background."""
 
     redshift: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Of the cluster; fits need it, and pictures of the report get a scale in kpc (Planck 2018 cosmology)."""
+    """Of the cluster; fits need it, and pictures of the report get a scale in kpc (flat, H0 70, Ωm 0.3)."""
     spectra: bool = False
     """Steps 9 and 10: spectra of the bins, and maps of what they show: temperature with response_tiles, else
     hardness."""
