@@ -4,6 +4,8 @@ import html
 import json
 import re
 import shutil
+import zlib
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -58,9 +60,27 @@ def test_temperatures_of_a_simulated_cluster(work):
     assert 'id="fits"' in page
     assert 'data-column="kt"' in page
     check_report_of_fits(work, layout, page, result.bin.size)
+    check_report_of_free_column_densities(work, layout)
     # A file that is lost is to be made again.
     layout.bin_responses.unlink()
     assert {each.task.name for each in runner.status(work) if each.kind == "to do"} == {"bin-responses"}
+
+
+def check_report_of_free_column_densities(work, layout):
+    """Look for the map of nH, the parameter of the bins and how many bins have the given one."""
+    change_settings(work, nh_is="free")
+    assert ran(work) == {"fit", "maps"}
+    result = read_fit(layout.fit).result
+    known = np.isfinite(result.nh_low + result.nh_high) & result.good()
+    page = write_report(work).read_text()
+    shown = f"column density, {known.sum()} of {known.size} bins"
+    assert f"Three maps of the bins side by side: {shown.replace(',', ', its lower and its upper error;')}." in page
+    if (given := result.is_given("nh") & result.good()).any():
+        assert f"{given.sum()} column density fixed" in page
+    texts = json.loads(zlib.decompress(b64decode(json.loads(re.search(
+        r'id="spectra-data"[^>]*>(.*?)</script>', page, re.DOTALL).group(1))["texts"])))
+    rows = [each["parameters"][-1] for each in texts["fits"].values() if each["parameters"]]
+    assert {row[0] for row in rows} == {"nH (10²² cm⁻²)"}
 
 
 def check_report_of_fits(work, layout, page, bins):

@@ -46,7 +46,7 @@ def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
 
 def _of_spectra(folder: Folder) -> dict[str, str]:
     settings = folder.config.settings
-    of_fits = ("nh", "model", "abundance_table", "fit_band", "fit_engine")
+    of_fits = ("nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band", "fit_engine")
     if not settings.spectra:
         return dict.fromkeys((*of_fits, "tiles_per_chip"), f"{_NOT}spectra is false")
     if settings.response_tiles is None and not folder.layout.made_tiles.is_file():
