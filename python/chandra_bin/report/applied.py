@@ -52,6 +52,8 @@ def _of_spectra(folder: Folder) -> dict[str, str]:
     if settings.response_tiles is None and not folder.layout.made_tiles.is_file():
         return dict.fromkeys((*of_fits, "tiles_per_chip"),
                              f"{_NOT}there are no effective areas (response_tiles), so nothing is fitted")
+    if folder.facts("fit") and folder.fit() is None:
+        return dict.fromkeys(of_fits, f"{_NOT}no observation has blank-sky events, so nothing is fitted")
     return {} if settings.response_tiles is None else {"tiles_per_chip": f"{_NOT}response_tiles is given"}
 
 

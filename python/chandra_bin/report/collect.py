@@ -179,7 +179,9 @@ class Folder:
         return self._tried(self.layout.bin_table, read)
 
     def fit(self) -> FitResult | None:
-        """The fits of the bins, read once."""
+        """The fits of the bins, read once; None where the maps are of hardness, and fits are of an earlier run."""
+        if "hardness" in (self.columns(self.layout.maps / "maps.ecsv") or {}):
+            return None
         return self._once(self.layout.fit, lambda path: read_fit(path).result)
 
     def grouped_spectra(self) -> GroupedSpectra | None:
