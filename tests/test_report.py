@@ -297,7 +297,7 @@ def test_matplotlib_that_cannot_be_loaded_costs_no_page(copied):
 def test_a_redshift_gives_a_physical_scale(page, copied):
     assert "kpc" not in re.sub("<script.*", "", page.words.split("Settings From")[0])
     change_settings(copied.work, redshift=0.1)
-    assert "1 arcsec = 1.906 kpc at z = 0.1; Planck 2018 cosmology" in report_of(copied).words
+    assert "1 arcsec = 1.844 kpc at z = 0.1; flat cosmology, H0 = 70 km/s/Mpc, Ωm = 0.3" in report_of(copied).words
 
 
 def test_sources_have_errors_of_positions_and_false_ones(page, made):

@@ -45,7 +45,7 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 def made(tmp_path_factory):
     """A report with fits; long words are in it, which a phone must break, and one bin has no fit."""
     folder = tmp_path_factory.mktemp("browser")
-    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=0.0)
+    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=2.0)
     work = configured(folder / "work", archive, spectra=True, response_tiles=os.path.relpath(
         archive / "truth/tiles.ecsv", folder / "work"), redshift=0.1, nh=0.05, model="brems")
     run_pipeline(work)

@@ -171,6 +171,13 @@ class FitResult:
             return np.asarray(shown & (self.flags & bad == 0) & ~self.abundance_fixed)
         return shown
 
+    def is_given(self, name: Literal["nh", "redshift"]) -> NDArray[np.bool_]:
+        """Return where ``nh`` or ``redshift`` has the given value, as bins with few counts have where it is free."""
+        low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+        of_reasons = "nH" if name == "nh" else "redshift"
+        bits = FLAGS[f"{of_reasons} at limit"] | FLAGS[f"{of_reasons} open"]
+        return np.asarray(np.isfinite(getattr(self, name)) & np.isnan(low) & np.isnan(high) & (self.flags & bits == 0))
+
     @property
     def error_text(self) -> str:
         """Return the median error of kT of the bins that maps show, in words."""

@@ -38,11 +38,7 @@ class FittedSpectra:
     """The spectra and templates, and their fit."""
 
     spectra: BinSpectra
-    templates: Templates
-    """Of the given column density and redshift."""
     result: FitResult
-    family: TemplateFamily | None
-    """Templates of other column densities or redshifts, where one of these was tied or free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +139,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
-    return FittedSpectra(binned, templates, result, family)
+    return FittedSpectra(binned, result)
 
 
 def shown_file(fit: Path) -> Path:

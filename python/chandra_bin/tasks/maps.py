@@ -28,7 +28,8 @@ from .spectra import ALL_BINS
 _COLUMN_UNITS = {"radius": "arcmin", "radius_spread": "arcmin"}
 _PICTURE, _TABLE, _PROFILE = "maps.png", "maps.ecsv", "profile.png"
 # Titles and colours of the panels after temperature and its error in the picture.
-_PANELS = {"abundance": ("Abundance", "viridis"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
+_PANELS = {"abundance": ("Abundance", "viridis"), "nh": ("Column density", "YlGnBu"),
+           "redshift": ("Redshift", "coolwarm"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
            "density": ("Density", "magma")}
 
 
