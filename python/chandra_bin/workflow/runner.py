@@ -9,7 +9,7 @@ from chandra_bin.errors import InputError
 
 from .pool import InlineExecutor, Processes, WorkerLost
 from .records import Stamp
-from .task import Assignment, Made, Recipe, Session
+from .task import Assignment, Made, Recipe, Session, scratch_name
 
 
 class Node(Protocol):
@@ -103,7 +103,7 @@ class Runner(ABC, Generic[N]):
                 self._done.add(task.name)
                 continue
             make = self.begin(task, why)
-            scratch = self.session.scratch / task.name.replace("/", "-")
+            scratch = self.session.scratch / scratch_name(task.name)
             assignment = Assignment(state.work, scratch, self.recipe(task), dict(self._known(task)))
             self._running[executor.submit(make, assignment)] = task
 
