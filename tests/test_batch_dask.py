@@ -94,6 +94,6 @@ def test_no_scheduler_and_no_dask_are_said(tmp_path, capsys, monkeypatch):
     assert "tcp://127.0.0.1:1: the scheduler cannot be reached" in line
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2
-    assert "--scheduler needs Dask: pip install 'chandra-bin[distributed]'" in capsys.readouterr().err
+    assert "--scheduler needs Dask: pip install '.[distributed]' in the checkout" in capsys.readouterr().err
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"]) == 2
     assert "--jobs is for this machine" in capsys.readouterr().err
