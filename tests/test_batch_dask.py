@@ -94,6 +94,6 @@ def test_a_missing_scheduler_and_missing_dask_are_reported(tmp_path, capsys, mon
     assert "tcp://127.0.0.1:1: the scheduler cannot be reached" in line
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2
-    assert "--scheduler needs Dask: pip install 'chandra-bin[distributed]'" in capsys.readouterr().err
+    assert "--scheduler needs Dask: pip install '.[distributed]' in the checkout" in capsys.readouterr().err
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1", "--jobs", "2"]) == 2
     assert "--jobs is for this machine" in capsys.readouterr().err

@@ -381,7 +381,7 @@ def test_stopped_while_a_tool_hangs(finished, ciao, tmp_path, monkeypatch, how, 
     if how == "SIGKILL":
         assert process.returncode == -signal.SIGKILL
     else:
-        assert (process.returncode, error) == (130, "chandra-bin run: interrupted\n")
+        assert (process.returncode, error) == (130, "chandra-bin run: interrupted; the same command resumes it\n")
         assert not (work / ".chandra-bin/scratch").exists()
     wait_until(lambda: not processes_of(f"STAND_IN_LOG={log}"))
     assert all_bytes(work) == before

@@ -15,14 +15,14 @@ import pytest
 from astropy.io import fits
 
 import chandra_bin
-from chandra_bin.cli import COMMANDS, OTHER_PROGRAMS, SECTIONS, run
+from chandra_bin.cli import ALIASES, COMMANDS, OTHER_PROGRAMS, SECTIONS, run
 from files import INPUTS, listing, write_fits
 
 IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"], ["help", "bin"], *([name, "--help"] for name in COMMANDS)])
 def test_help(words, capsys):
     assert run(words) == 0
     out, err = capsys.readouterr()
@@ -51,9 +51,8 @@ def test_each_command_is_in_one_group():
 @pytest.mark.parametrize(("words", "said"), [
     ("bon", "unknown command 'bon'; do you mean bin?"),
     ("zzz", "unknown command 'zzz' (see"),
-    ("accumulate_smooth img.fits", "unknown command 'accumulate_smooth'; do you mean smooth tophat?"),
-    ("make_region_files", "do you mean make-region-files?"),
-    ("paint_output_images", "do you mean paint?"),
+    ("accumulate_counts img.fits", "unknown command 'accumulate_counts'; do you mean smooth scale?"),
+    ("dmcopy", "do you mean copy?"),
     ("propose sorces", "unknown command 'sorces'; do you mean sources?"),
     ("smooth tophatt", "unknown command 'tophatt'; do you mean tophat?"),
     ("--hlp", "unknown option --hlp; do you mean --help?"),
@@ -64,6 +63,25 @@ def test_each_command_is_in_one_group():
 def test_errors_suggest_the_nearest_name(words, said, capsys):
     assert run(words.split()) in (1, 2)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "words"), [("accumulate_smooth", "smooth tophat"),
+                                             ("exposure_smooth", "smooth exposure")])
+def test_programs_of_contbin_can_be_called_by_their_names(name, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run([name, IMAGE, "--out=by_alias.fits", "--sn=20", "-q"]) == 0
+    assert run([*words.split(), IMAGE, "--out=by_words.fits", "--sn=20", "-q"]) == 0
+    np.testing.assert_array_equal(fits.getdata("by_alias.fits"), fits.getdata("by_words.fits"))
+    assert run([name, "none.fits"]) == 1
+    assert capsys.readouterr().err.startswith(f"chandra-bin {name}: error: none.fits")
+
+
+def test_every_alias_is_of_a_command_and_not_in_the_help(capsys):
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name, words in ALIASES.items():
+        assert name not in shown
+        assert run([name, "--help"]) == run([*words.split(), "--help"]) == 0
 
 
 def test_programs_of_others_have_commands_that_exist():

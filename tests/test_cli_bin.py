@@ -323,6 +323,42 @@ def test_bins_without_signal_are_flagged(capsys):
 
 
 @pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize("command", [["bin", "-o", "d"], ["contbin"]])
+def test_an_image_that_is_not_in_counts_is_named(command, capsys):
+    name, *words = command
+    write_fits("flux.fits", fits.getdata(IMAGE) * 1e-7)
+    assert run([name, "flux.fits", *words, "-q"]) == 0
+    total = fits.getdata(IMAGE).sum() * 1e-7
+    assert capsys.readouterr().err == (
+        f"warning: flux.fits: pixels sum to {total:.3g} and are not whole numbers: this is not a counts image; bin the "
+        "counts image, or give it by --counts-image of bin\n")
+
+
+@pytest.mark.parametrize(("target", "said"), [(["--sn", "5000"], "S/N {sn:.4g}, and the target is 5000"),
+                                              (["--counts", "1e7"], "{counts:.4g} net counts, and the target is 1")])
+def test_a_target_above_the_whole_image_is_named(target, said, capsys):
+    """Independent S/N: contbin's noise of n counts is 1 + (n + 0.75)^1/2."""
+    counts = fits.getdata(IMAGE).sum()
+    assert run(["bin", IMAGE, "-o", "d", *target, "-q"]) == 0
+    said = said.format(counts=counts, sn=counts / (1 + np.sqrt(counts + 0.75)))
+    err = capsys.readouterr().err
+    assert err.startswith(f"warning: {IMAGE}: the whole image has only {said}")
+    assert err.count("\n") == 1
+
+
+def test_a_note_names_the_options_that_exclude_empty_parts(capsys):
+    image = np.pad(fits.getdata(IMAGE), ((0, 80), (0, 96)))
+    write_fits("padded.fits", image)
+    known = re.compile(r"note: padded.fits: (\d+) of 30720 pixels are in blocks without counts; --automask or --keep ")
+    assert run(["bin", "padded.fits", "-o", "d", "--sn", "20"]) == 0
+    noted = known.search(capsys.readouterr().err)
+    blocks = image.reshape(20, 8, 24, 8).sum(axis=(1, 3))
+    assert noted
+    assert int(noted[1]) == 64 * np.count_nonzero(blocks == 0)
+    assert run(["bin", "padded.fits", "-o", "d", "--sn", "20", "--automask", "--clobber"]) == 0
+    assert not known.search(capsys.readouterr().err)
+
+
 def test_automask_excludes_empty_blocks():
     image = f"{INPUTS}/sparse_160x120.fits.gz"
     assert run(["bin", image, "-o", "d", "--sn=10", "--smooth-sn=15", "--automask", "--constrain=2"]) == 0

@@ -227,7 +227,7 @@ def test_nan_negative_pixels_and_stuck_bins_are_warned_of(capsys):
     assert [line[:9] for line in warned] == ["warning: "] * 3
     assert "3 NaN pixels" in warned[0]
     assert "1 negative pixels" in warned[1]
-    assert "1 bin below the threshold touches" in warned[2]
+    assert "the whole image has only S/N 18.6, and the target is 500" in warned[2]
     assert (fits.getdata("contbin_mask.fits") == np.isfinite(counts)).all()
 
 

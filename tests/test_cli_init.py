@@ -253,7 +253,7 @@ def test_a_folder_with_a_configuration_is_refused_unharmed(place, capsys, there)
     (place / "work/.chandra-bin").mkdir(parents=True)
     (place / "work/.chandra-bin/state.json").write_text("state")
     (place / "work" / there).write_text("mine")
-    assert fails(capsys, "sim", "-o", "work", "--toml") == f"work/{there}: already exists: edit it, or remove it"
+    assert fails(capsys, "sim", "-o", "work", "--toml") == f"work/{there}: exists already; edit it, or remove it"
     assert capsys.readouterr().out == ""
     assert listing("work") == [".chandra-bin", ".chandra-bin/state.json", there]
     assert (place / "work" / there).read_text() == "mine"

@@ -85,6 +85,15 @@ def test_each_numeric_column_of_a_table_becomes_an_image(name, capsys):
     assert not capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.fits"])
+def test_a_column_with_a_word_among_numbers_is_named_with_its_row(name, capsys):
+    QTable({"bin": [0, 1, 2], "Z": [1.0, 2, 3], "kT": ["2", "hot", "3"], "name": ["a", "b", "c"]}).write(name)
+    assert run(["paint", "--table", name, "-o", "out", "-q"]) == 0
+    assert capsys.readouterr().err == (
+        f"warning: {name}: the column kT is not painted: row 2 holds 'hot', which is not a number\n")
+    assert listing("out") == ["Z_out.fits"]
+
+
 def test_null_values_and_truths_of_a_fits_table_are_painted():
     fits.BinTableHDU.from_columns([
         fits.Column("bin", "I", array=[0, 1, 2]), fits.Column("n", "J", null=-9, array=[4, -9, 6]),

@@ -249,7 +249,7 @@ def test_a_missing_configuration_is_an_error_with_advice(tmp_path):
 @pytest.mark.parametrize("toml", [False, True])
 def test_no_configuration_is_replaced(tmp_path, there, toml):
     text_of(tmp_path, "mine", there)
-    with pytest.raises(InputError, match=rf"{there}: already exists"):
+    with pytest.raises(InputError, match=rf"{there}: exists already"):
         write_config(tmp_path, LEAST, toml=toml)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {there: "mine"}
 

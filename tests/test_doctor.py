@@ -100,9 +100,9 @@ def test_packages_that_are_missing_or_old(tmp_path):
     assert (found["numpy"]["state"], found["numpy"]["found"]) == ("missing", np.__version__)
     assert "999.1 or newer" in found["numpy"]["brings"]
     assert found["click"]["state"] == "ok"
-    for name, brings in (("for-more", "the extra more of chandra-bin uses it: pip install 'chandra-bin[more]'"),
+    for name, brings in (("for-more", "the extra more of chandra-bin uses it: pip install '.[more]'"),
                          ("for-dask", "batches on a cluster of machines, through Dask: pip install "
-                                      "'chandra-bin[distributed]'"),
+                                      "'.[distributed]'"),
                          ("for-windows", "chandra-bin uses it: pip install 'for-windows>=2'")):
         assert found[name] == {"what": name, "state": "missing", "found": "", "is_needed": False, "brings": brings}
     assert (found["Python"]["state"], found["Python"]["found"]) == ("missing", platform.python_version())

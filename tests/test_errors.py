@@ -53,6 +53,8 @@ def test_the_nearest_name_is_suggested_and_no_other():
     assert did_you_mean("smoth_sn", known) == did_you_mean("SMOTH_SN", known) == "; do you mean smooth_sn?"
     assert did_you_mean("smoth_sn", map(str.upper, known)) == "; do you mean SMOOTH_SN?"
     assert did_you_mean("zzz", known) == did_you_mean("sn", []) == ""
+    assert did_you_mean("outt", ["counts", "out"]) == "; do you mean out?"
+    assert did_you_mean("outt", ["counts", "sn"]) == ""  # six of ten letters, by chance
     assert did_you_mean("nbin", known, {"nbin": "sn"}) == "; do you mean sn?"
 
 

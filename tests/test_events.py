@@ -350,6 +350,7 @@ def test_no_events_at_all(tmp_path, capsys):
     ("[Enrgy=500:7000]", "; do you mean energy?"),
     ("[skyy=circle(4096,4096,9)]", "; do you mean sky?"),
     ("[bin grad=1]", "; do you mean grade?"),
+    ("[bin skyy=2]", "; do you mean sky?"),
     ("[cols tim,energy]", "; do you mean time?"),
     ("[phas=1:2]", "it has 9 values a row"),
     ("[ccd_id=12]", "there is no chip 12: ccd_id goes from 0 to 9"),

@@ -72,6 +72,17 @@ def test_suggestions_run_one_after_another(tmp_path, monkeypatch, capsys):
     assert Path(words[2]) == Path("bins/contbin_binmap.fits")
 
 
+def test_the_region_of_a_cluster_is_suggested_with_the_detections(tmp_path, monkeypatch, capsys):
+    """As the tutorial: detect, propose cluster, propose sources."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["detect", IMAGE, "found.fits"]) == 0
+    (words,) = suggested(capsys.readouterr().out)
+    assert words == ["propose", "cluster", IMAGE, "--detections", "found.fits", "-o", "cluster.reg"]
+    assert run(words) == 0
+    (words,) = suggested(capsys.readouterr().out)
+    assert words[:4] == ["propose", "sources", "found.fits", IMAGE]
+
+
 def test_nothing_is_suggested_with_quiet(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["bin", IMAGE, "-o", "out", "-q"]) == 0

@@ -1,5 +1,7 @@
 """The runner that pipelines and batches share, on a graph of tasks that join files."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from chandra_bin.errors import InputError
 from chandra_bin.workflow.records import Record, State, stamp_of
 from chandra_bin.workflow.runner import Runner
-from chandra_bin.workflow.task import Outcome, Recipe, make, opened, why_not_done
+from chandra_bin.workflow.task import Outcome, Recipe, make, opened, running, scratch_name, why_not_done
 
 
 @dataclass(frozen=True)
@@ -168,3 +170,21 @@ def test_a_run_completes_the_move_of_a_killed_run():
         assert session.recovered == "late"
         assert Path("new").read_text() == "new"
     assert is_clean()
+
+
+def test_tasks_that_run_are_known_while_the_lock_is_held(tmp_path):
+    assert running(tmp_path) == set()
+    with opened(tmp_path) as session:
+        assert running(tmp_path) == set()
+        (session.scratch / scratch_name("reprocess/90001")).mkdir(parents=True)
+        assert running(tmp_path) == {"reprocess-90001"}
+    assert running(tmp_path) == set()
+
+
+def test_a_killed_run_does_not_seem_to_run(tmp_path):
+    code = ("import os, sys; from pathlib import Path; from chandra_bin.workflow.task import opened\n"
+            "with opened(Path(sys.argv[1])) as session:\n"
+            "    (session.scratch / 'merge').mkdir(parents=True); os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
+    assert "PID" in (tmp_path / ".chandra-bin/lock").read_text()
+    assert running(tmp_path) == set()

@@ -57,7 +57,7 @@ def did_you_mean(name: str, known: Iterable[str], others: Mapping[str, str] = _N
     >>> did_you_mean("smoth_sn", ["sn", "smooth_sn"])
     '; do you mean smooth_sn?'
     """
-    near = others.get(name) or _nearest(name, known, 0.6)
+    near = others.get(name) or _nearest(name, known, 0.65)
     return f"; do you mean {near}?" if near else ""
 
 

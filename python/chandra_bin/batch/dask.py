@@ -58,7 +58,7 @@ def connected(address: str) -> Iterator[Dask]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("--scheduler needs Dask: pip install 'chandra-bin[distributed]'") from None
+        raise InputError("--scheduler needs Dask: pip install '.[distributed]' in the checkout") from None
     try:
         connect: Any = Client
         client = connect(address, timeout=_CONNECT_SECONDS, set_as_default=False)

@@ -70,28 +70,38 @@ SECTIONS = {
 }
 COMMANDS = {name: at for section in SECTIONS.values() for name, at in section.items()}
 
-# Programs of contbin and CIAO, and the commands that do their work.
-OTHER_PROGRAMS = {
+# Programs of contbin whose arguments our commands take: the original names call them too.
+ALIASES = {
     "accumulate_smooth": "smooth tophat", "accumulate_smooth_expmap": "smooth expmap",
-    "accumulate_smooth_expcorr": "smooth expcorr", "accumulate_counts": "smooth scale",
-    "adaptive_gaussian_smooth": "smooth gaussian", "exposure_smooth": "smooth exposure",
-    "make_region_files": "make-region-files", "paint_output_images": "paint",
-    "dmcopy": "copy", "dmextract": "lightcurve", "merge_obs": "merge", "reproject_obs": "merge", "wavdetect": "detect",
-    "specextract": "spectra",
+    "accumulate_smooth_expcorr": "smooth expcorr", "adaptive_gaussian_smooth": "smooth gaussian",
+    "exposure_smooth": "smooth exposure", "make_region_files": "make-region-files", "paint_output_images": "paint",
+}
+# Programs of contbin and CIAO with other arguments, and the commands that do their work.
+OTHER_PROGRAMS = {
+    "accumulate_counts": "smooth scale", "dmcopy": "copy", "dmextract": "lightcurve", "merge_obs": "merge",
+    "reproject_obs": "merge", "wavdetect": "detect", "specextract": "spectra",
 }
 
 
-@click.group(cls=LazyGroup, package=__name__, sections=SECTIONS, others=OTHER_PROGRAMS,
+@click.group(cls=LazyGroup, package=__name__, sections=SECTIONS, others=OTHER_PROGRAMS, aliases=ALIASES,
              context_settings={"help_option_names": ["-h", "--help"]})
 @version_option
 def cli() -> None:
-    """Contour binning, adaptive smoothing and region files for X-ray images."""
+    """Bin Chandra images of galaxy clusters along their contours, and map temperatures from archive files.
+
+    \b
+    Begin with an image of your own:  chandra-bin bin img.fits -o out --sn 50
+    Begin with files of the archive:  chandra-bin init DIR -o work
+    """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return the exit code; an error becomes one line on stderr."""
+    words = list(arguments)
+    if not words or words[0] == "help":
+        words = [*words[1:], "--help"]
     try:
-        code = cli.main(args=list(arguments) or ["--help"], prog_name="chandra-bin", standalone_mode=False)
+        code = cli.main(args=words, prog_name="chandra-bin", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except CommandError as failure:
         click.echo(failure, err=True)

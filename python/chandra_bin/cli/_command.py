@@ -32,6 +32,10 @@ _Chosen = TypeVar("_Chosen", bound="DataclassInstance")
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
 
 
+# Commands that go on where an interrupted run of theirs stopped.
+_RESUMED = ("run", "batch")
+
+
 class CommandError(Exception):
     """The end of a run: the message for the user, and the exit code."""
 
@@ -55,7 +59,8 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
         _show_traceback()
         raise CommandError(f"{context.command_path}: error: {error}", bad_input) from error
     except KeyboardInterrupt:
-        raise CommandError(f"{context.command_path}: interrupted", 130) from None
+        again = "; the same command resumes it" if context.command.name in _RESUMED else ""
+        raise CommandError(f"{context.command_path}: interrupted{again}", 130) from None
     except MemoryError as error:
         raise CommandError(f"{context.command_path}: error: not enough memory", 1) from error
     except Exception as error:
@@ -155,12 +160,14 @@ Sections = Mapping[str, Mapping[str, tuple[str, str]]]
 class LazyGroup(_Group):
     """A group whose commands are imported when they are called.
 
-    ``sections`` holds, by their headings in ``--help``, the commands with their modules and help lines.
+    ``sections`` holds, by their headings in ``--help``, the commands with their modules and help lines; ``aliases``
+    holds more names of commands, which ``--help`` does not list, with the words of the commands.
     """
 
-    def __init__(self, *args: Any, package: str, sections: Sections, others: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: str, sections: Sections, others: Mapping[str, str],
+                 aliases: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.others = others
+        self.others, self.aliases = others, aliases
         self._package = package
         self._sections = sections
         self._commands_at = {name: at for section in sections.values() for name, at in section.items()}
@@ -169,10 +176,14 @@ class LazyGroup(_Group):
         return list(self._commands_at)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in self._commands_at:
+        name, *methods = self.aliases.get(cmd_name, cmd_name).split() or [""]
+        if name not in self._commands_at:
             return None
-        module, _ = self._commands_at[cmd_name]
+        module, _ = self._commands_at[name]
         command: click.Command = import_module(f".{module}", self._package).command
+        for method in methods:
+            assert isinstance(command, click.Group)
+            command = command.commands[method]
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

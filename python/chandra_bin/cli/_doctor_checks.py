@@ -95,7 +95,7 @@ def _packages() -> Iterator[Finding]:
         name, least, marker = match["name"], match["least"] or "0", match["marker"] or ""
         if extra := _EXTRA.search(marker):
             brings = _EXTRAS.get(extra["name"], f"the extra {extra['name']} of {_NAME} uses it")
-            yield _package(name, least, brings, f"{_NAME}[{extra['name']}]", False)
+            yield _package(name, least, brings, f".[{extra['name']}]", False)
         elif marker:  # only for some systems or versions of Python
             yield _package(name, least, f"{_NAME} uses it", text.partition(";")[0].strip(), False)
         else:

@@ -11,8 +11,8 @@ NEXT: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
               ("bin the image", ("bin", "{image}", "-o", "bins", "--sn", "50"))),
     "lightcurve": (("find the GTIs without flares", ("deflare", "{curve}", "clean.gti")),),
     "deflare": (("apply the GTIs", ("copy", "EVENTS[@{gti}]", "clean_evt.fits")),),
-    "detect": (("propose the regions to exclude", (
-        "propose", "sources", "{table}", "{image}", "-o", "sources.reg")),),
+    "detect": (("propose the region of the cluster", (
+        "propose", "cluster", "{image}", "--detections", "{table}", "-o", "cluster.reg")),),
     "blanksky": (("make the background of an image", (
         "background", "IMAGE", "--blanksky", "{events}", "-o", "OUTROOT")),),
     "background": (("bin with the background", (
@@ -31,7 +31,7 @@ NEXT: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     "scale-flux": (("bin the scaled flux", (
         "bin", "{flux}", "--counts-image", "{counts}", "-o", "bins", "--sn", "50")),),
     "propose cluster": (("propose the point sources", (
-        "propose", "sources", "DETECTIONS", "{image}", "--cluster", "{region}", "-o", "sources.reg")),),
+        "propose", "sources", "{detections}", "{image}", "--cluster", "{region}", "-o", "sources.reg")),),
     "propose sources": (("remove the sources", ("copy", "EVENTS[exclude sky=region({region})]", "clean_evt.fits")),),
     "propose area": (("crop an image", ("copy", "IMAGE[sky=region({region})]", "cropped.img")),),
     "simulate": (("begin a pipeline", ("init", "{folder}", "-o", "work")),),

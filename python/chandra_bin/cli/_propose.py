@@ -66,6 +66,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
     from chandra_bin.tasks.propose import Detections, propose_cluster
 
     given = _given(options)
+    detections = given.get("detections")
     points = {name: given.pop(name) for name in ("compact", "significant") if name in given}
     if "detections" in given:
         given["detections"] = Detections(given["detections"], **points)
@@ -78,7 +79,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
     if not quiet:
         ellipse = made.shape.aperture if options["kind"] == "aperture" else made.shape.extent
         click.echo(f"an ellipse with semi-axes of {ellipse.a:.1f} and {ellipse.b:.1f} pixels; {_where(made)}")
-        next_command("propose cluster", image=image, region=out)
+        next_command("propose cluster", image=image, region=out, detections=detections or "DETECTIONS")
 
 
 @command.command("sources", cls=Command)

@@ -12,7 +12,7 @@ from ._command import PATH, Command, engine_option, next_command, progress_bar, 
 from ._progress import ProgressBar
 
 if TYPE_CHECKING:
-    from chandra_bin.pipeline.runner import Event, TaskState
+    from chandra_bin.pipeline.runner import Done, Event, TaskState
 
 _LAST = 10
 _STEP = click.IntRange(1, _LAST)
@@ -77,6 +77,7 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
         from chandra_bin.report import write_report
 
         write_report(work)
+    _warn_of_background(done)
     if not quiet:
         every = len(done.states)
         finished = sum(each.kind == "done" for each in done.states)
@@ -84,6 +85,17 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
                    f"{counted(finished, 'is', 'are')} done; the report is in {work / done.report}")
         if finished < every:
             next_command("run", work=work)
+
+
+def _warn_of_background(done: "Done") -> None:
+    """Print the warning that the report has of bins that this run made."""
+    from chandra_bin.pipeline.warned import MOSTLY_BACKGROUND
+
+    for each in done.states:
+        facts = each.record.facts if each.record and each.task.name in done.ran else {}
+        if many := facts.get(MOSTLY_BACKGROUND):
+            click.echo(f"warning: {many} of {facts['bins']} bins {'is' if many == 1 else 'are'} mostly background: "
+                       "results there depend on the background's scale (see the report)", err=True)
 
 
 def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:

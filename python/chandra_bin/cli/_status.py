@@ -28,5 +28,5 @@ def command(work: Path, verify: bool) -> None:
     if verify and done < len(states):
         click.echo("'chandra-bin run --verify' makes changed products again")
         raise click.exceptions.Exit(1)
-    if done < len(states):
+    if done < len(states) and all(each.kind != "running" for each in states):
         next_command("status", work=work)

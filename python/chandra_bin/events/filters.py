@@ -412,10 +412,15 @@ def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], 
         raise name.error(term.at, f"there is no chip {low:g}: ccd_id goes from {lowest:g} to {highest:g}")
 
 
+def pairs_in(hdu: Hdu) -> list[str]:
+    """Return the usual names of pairs of columns, such as sky, that a table has."""
+    return [pair for pair in _PAIRS if pair_of(hdu, pair)]
+
+
 def no_column(hdu: Hdu, name: str, what: str = "column") -> str:
     """Return the message that a table has no column, or pair of columns, of a name."""
     return (f"block {hdu.name} has no {what} {name}, only {', '.join(hdu.columns)}{_of_others(hdu)}"
-            f"{did_you_mean(name, (*hdu.columns, *(pair for pair in _PAIRS if pair_of(hdu, pair))))}")
+            f"{did_you_mean(name, (*hdu.columns, *pairs_in(hdu)))}")
 
 
 def _of_others(hdu: Hdu) -> str:

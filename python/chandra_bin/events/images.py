@@ -21,7 +21,7 @@ from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
 
 from .clocks import seconds_of
 from .columns import coords_of, without_columns
-from .filters import pair_of
+from .filters import pair_of, pairs_in
 from .gti_files import GtiBlock
 from .reader import EventFile, open_events
 from .row_tests import coordinates
@@ -117,7 +117,7 @@ def _axis(file: EventFile, name: str, axis: BinAxis) -> tuple[Column, GridAxis]:
     if column is None or not column.is_scalar or column.letter == "X":
         could = [each for each, one in file.hdu.columns.items() if one.is_scalar and one.letter != "X"]
         raise file.name.error(axis.at, f"block {file.hdu.name} has no column {name} that could be binned, only "
-                                       f"{', '.join(could)}{did_you_mean(name, could)}")
+                                       f"{', '.join(could)}{did_you_mean(name, (*could, *pairs_in(file.hdu)))}")
     low, high = axis.lo, axis.hi
     half = 0.5 if column.is_whole else 0.0
     given = low is not None or high is not None

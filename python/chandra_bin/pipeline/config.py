@@ -309,7 +309,7 @@ def refuse_second(work: Path) -> None:
         raise InputError(f"{work}: is a file: give a folder")
     for name in (JSON_NAME, TOML_NAME):
         if os.path.lexists(work / name):
-            raise InputError(f"{work / name}: already exists: edit it, or remove it")
+            raise InputError(f"{work / name}: exists already; edit it, or remove it")
 
 
 def check_settings(values: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ from .config import Settings
 from .job import Job
 from .proposing import propose_area_region, propose_cluster_region, propose_source_region
 from .survey import FARTHEST_ARCMIN, ODD_ARCMIN, arcmin_between
+from .warned import MOSTLY_BACKGROUND
 
 # Grades of X-rays that chandra_repro keeps.
 _GRADES = (0, 2, 3, 4, 6)
@@ -399,7 +400,7 @@ def bin_final_image(job: Job) -> None:
                          f"{middle:.1f} in counts (median; {low:.1f} - {high:.1f} for 80 % of them)",
         "error of the background": f"{made.background_error.systematic:.2g} systematic, "
                                    f"{made.background_error.scale:.2g} of its scale (fractions, in sn_sys)",
-        "bins of mostly background": int(np.count_nonzero(made.background_fraction > 0.5))})
+        MOSTLY_BACKGROUND: int(np.count_nonzero(made.background_fraction > 0.5))})
 
 
 def _warn_of_low_bins(job: Job, sn_counts: NDArray[np.float64]) -> None:

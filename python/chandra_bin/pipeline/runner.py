@@ -23,7 +23,18 @@ from chandra_bin.errors import (
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
-from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
+from chandra_bin.workflow.task import (
+    Assignment,
+    Made,
+    Outcome,
+    Recipe,
+    Session,
+    make,
+    opened,
+    running,
+    scratch_name,
+    why_not_done,
+)
 
 from .archive import find_observation
 from .config import Config, Settings, read_config
@@ -34,7 +45,7 @@ from .layout import Layout
 from .reprocessing import why_not
 from .warned import join_warnings
 
-Kind = Literal["done", "to do", "waits"]
+Kind = Literal["done", "to do", "waits", "running"]
 
 
 @dataclass(frozen=True)
@@ -231,9 +242,12 @@ def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
-    """Return the states of all tasks; ``verify`` reads all files."""
+    """Return the states of all tasks, also during a run; ``verify`` reads all files."""
     pipeline = Pipeline(work)
-    return pipeline.states(State(pipeline.work), verify=verify)
+    begun = running(pipeline.work)
+    states = pipeline.states(State(pipeline.work), verify=verify)
+    return [replace(each, kind="running", why="") if each.kind == "to do" and scratch_name(each.task.name) in begun
+            else each for each in states]
 
 
 class _Run(Runner[Task]):

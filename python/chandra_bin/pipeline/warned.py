@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+# The fact of binning that counts bins with more background than signal.
+MOSTLY_BACKGROUND = "bins of mostly background"
+
 
 def join_warnings(texts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Join warnings with the same text to one warning that lists the ObsIDs of their tasks.

@@ -101,7 +101,7 @@ def section(gallery: Gallery) -> dict[str, Any] | None:
 
 
 def tied_facts(fit: FitResult) -> dict[str, str]:
-    """The column density or redshift that all bins share, with its errors."""
+    """Return the column density or redshift that all bins share, with its errors."""
     return {f"{label} of all bins": " ".join(each for each in varied_parameter(label, fit, name, 0)[1:] if each)
             for name, label in VARIED if fit.bin.size and getattr(fit, f"{name}_is") == "tied"}
 

@@ -72,7 +72,7 @@ def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
 
 
 def varied_parameter(label: str, fit: FitResult, name: Literal["nh", "redshift"], place: int) -> list[str]:
-    """A column density or redshift that was free or tied; bins with few counts have the given one."""
+    """Return a column density or redshift that was free or tied; bins with few counts have the given one."""
     values, low, high = (getattr(fit, f"{name}{end}") for end in ("", "_low", "_high"))
     if fit.is_given(name)[place]:
         return [label, f"{values[place]:.4g}", "fixed", "fixed"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin.binning.bins import BinSums, ContourBins, sum_bins
-from chandra_bin.binning.contour import ImageArrays
+from chandra_bin.binning.contour import ImageArrays, automask
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.fits.images import Image
@@ -19,6 +19,9 @@ from .image_files import ImageFiles
 from .inputs import read_image, read_like, read_on_grid, refuse_filled
 
 logger = logging.getLogger(__name__)
+
+# Fraction of an image in empty blocks above which a note names the options that exclude them.
+_MOST_EMPTY = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,8 @@ def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> B
     mask = mask_values(image, files.mask, options.automask, files.exclude, files.keep)
     mask[excluded] = 0
     check_counts(image, mask, options.constrain)
+    if not (options.automask or exposure is not None or files.mask or files.keep):
+        _note_empty(image)
     background = None if files.background is None else refuse_filled(read_like(files.background, image, "background"))
     arrays = ImageArrays(
         image.data, background=None if background is None else background.data, exposure=exposure, **scaling,
@@ -77,6 +82,14 @@ def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> B
     counts_image = CountsImage.read(files, image)
     return BinInputs(image, coords, arrays, mask, background if counts_image is None else counts_image.background,
                      counts_image)
+
+
+def _note_empty(image: Image) -> None:
+    """Log how to exclude empty parts of an image that are large."""
+    empty = int(np.count_nonzero(automask(image.data)))
+    if empty > _MOST_EMPTY * image.data.size:
+        logger.info("%s: %d of %d pixels are in blocks without counts; --automask or --keep excludes empty parts",
+                    image.path, empty, image.data.size)
 
 
 def _scaling(image: Image, files: ImageFiles, excluded: NDArray[np.bool_]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.memory import available_bytes
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
+from chandra_bin.binning.options import BinningOptions
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, PictureError, counted, warn
@@ -260,9 +261,26 @@ def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> No
     outputs.write(path, content)
 
 
-def warn_of_odd_bins(bins: ContourBins) -> None:
-    """Warn of bins below the threshold that touch no other bin to join, and of bins with negative net counts."""
-    if bins.stuck:
+def warn_of_other_units(path: Path, bins: ContourBins, options: BinningOptions) -> bool:
+    """Warn where pixels that are not whole numbers sum to less than the target, and return whether this is so.
+
+    No counts image of any use has such pixels. Images with a noise map or a counts image can have them.
+    """
+    total = float(bins.counts.sum())
+    if total == round(total) or total >= (options.sn if options.counts is None else options.counts):
+        return False
+    warn(f"{path}: pixels sum to {total:.3g} and are not whole numbers: this is not a counts image; bin the counts "
+         "image, or give it by --counts-image of bin")
+    return True
+
+
+def warn_of_odd_bins(path: Path, bins: ContourBins, options: BinningOptions) -> None:
+    """Warn of an image below the target, of bins that stay below it and touch no other bin, and of negative bins."""
+    if len(bins) == 1 and not bins.reached[0]:
+        has, target = ((f"S/N {bins.sn[0]:.4g}", f"{options.sn:.15g}") if options.counts is None else
+                       (f"{bins.signal[0]:.4g} net counts", f"{options.counts:.15g}"))
+        warn(f"{path}: the whole image has only {has}, and the target is {target}: choose a lower target")
+    elif bins.stuck:
         stuck = counted(bins.stuck, "bin below the threshold touches", "bins below the threshold touch")
         warn(f"{stuck} no other bin and cannot be joined")
     if negative := int(np.count_nonzero(bins.signal < 0)):

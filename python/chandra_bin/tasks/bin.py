@@ -23,7 +23,7 @@ from chandra_bin.regions import BinTexts, Style
 
 from ._bin_inputs import BinInputs, read_bin_inputs
 from ._blanksky import LOCAL
-from ._common import about, ecsv, history, warn_of_odd_bins, write_picture
+from ._common import about, ecsv, history, warn_of_odd_bins, warn_of_other_units, write_picture
 from .contbin import ContbinFiles, write_contbin_files
 from .image_files import ImageFiles
 from .inputs import files_of
@@ -113,7 +113,9 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
         read.mask[bins.use == 0] = 0
         error = background_error_of(read.background, options.background_systematic)
         made = _checked(bins, sums, read.coords, products.folder, error, options)
-        _warn_of_sn(made, options.sn if options.counts is None else None)
+        has_other_units = has_own_sn or files.noisemap is not None
+        if has_other_units or not warn_of_other_units(image, bins, options):
+            _warn_of_sn(image, made, options)
         _write(outputs, products, made, sums, read, _parameters(image, made, options, files))
         _write_regions(outputs, products, made, wanted.regions)
     return made
@@ -216,16 +218,17 @@ def _checked(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path
     return BinnedImage(bins, coords, folder, sums.sn, reached, sums.sn < LOW_SN, fraction, error)
 
 
-def _warn_of_sn(made: BinnedImage, target: float | None) -> None:
+def _warn_of_sn(image: Path, made: BinnedImage, options: BinningOptions) -> None:
     """Warn of bins whose S/N in counts differs from the target."""
-    warn_of_odd_bins(made.bins)
+    warn_of_odd_bins(image, made.bins, options)
     if low := int(np.count_nonzero(made.low)):
         warn(f"S/N in counts is below {LOW_SN:g} in {low} of {counted(len(made.low), 'bin')}: their signal is not "
              "significant (low_sn in the table)")
-    if target is not None and made.sn_counts.size:
+    is_below = len(made.bins) == 1 and not made.bins.reached[0]  # which has its own warning
+    if options.counts is None and made.sn_counts.size and not is_below:
         median = float(np.median(made.sn_counts))
-        if abs(median / target - 1) > _MEDIAN_OFF:
-            warn(f"the median S/N of the bins is {median:.1f} in counts, but the target is {target:g}")
+        if abs(median / options.sn - 1) > _MEDIAN_OFF:
+            warn(f"the median S/N of the bins is {median:.1f} in counts, but the target is {options.sn:g}")
 
 
 def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, read: BinInputs,

@@ -19,7 +19,16 @@ from chandra_bin.errors import warn
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 
-from ._common import Exposures, about, check_counts, history, mask_values, read_like_if_given, warn_of_odd_bins
+from ._common import (
+    Exposures,
+    about,
+    check_counts,
+    history,
+    mask_values,
+    read_like_if_given,
+    warn_of_odd_bins,
+    warn_of_other_units,
+)
 from .inputs import files_of, read_image, read_like, refuse_filled
 
 logger = logging.getLogger(__name__)
@@ -108,7 +117,8 @@ def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, thread
         with about(image):
             bins = bin_arrays(arrays, binning, threads=threads, progress=progress)
         mask[bins.use == 0] = 0
-        warn_of_odd_bins(bins)
+        if options.noisemap is not None or not warn_of_other_units(image, bins, binning):
+            warn_of_odd_bins(image, bins, binning)
         parameters = {"image": image, **{each.name: getattr(options, each.name) for each in fields(options)}}
         write_contbin_files(outputs, files, bins, mask, counts, history("contbin", parameters))
     return bins

@@ -164,7 +164,29 @@ def _read_table(path: Path) -> dict[str, Quantity]:
                   if name != "bin" and values.dtype.kind in "iufb" and values.ndim == 1}
     if not quantities:
         raise InputError(f"{path}: has no column of numbers except bin")
+    for name, (values, _) in columns.items():
+        _warn_of_words(path, name, values)
     return quantities
+
+
+def _warn_of_words(path: Path, name: str, values: Any) -> None:
+    """Warn of a column of text that holds numbers in other rows: it is not painted."""
+    if values.dtype.kind not in "OSU" or values.ndim != 1:
+        return
+    texts = [None if each is np.ma.masked else each.decode("ascii", "replace") if isinstance(each, bytes) else str(each)
+             for each in values]
+    words = [(row, each) for row, each in enumerate(texts, start=1) if each is not None and not _is_number(each)]
+    if len(words) < sum(each is not None for each in texts):
+        row, word = words[0]
+        warn(f"{path}: the column {name} is not painted: row {row} holds {word!r}, which is not a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _floats(column: Any) -> list[float]:

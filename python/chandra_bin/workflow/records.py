@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -25,6 +26,8 @@ from chandra_bin.fits.outputs import Outputs
 from .system import need_posix
 
 FOLDER = ".chandra-bin"
+# What the lock file holds while a run works.
+_OWNER = re.compile(r"PID (?P<pid>\d+) on (?P<host>\S+)")
 _FORMAT = 1
 _CHUNK = 1 << 18
 
@@ -331,6 +334,24 @@ def locked(work: Path) -> Iterator[None]:
             os.truncate(handle, 0)
     finally:
         os.close(handle)
+
+
+def is_locked(work: Path) -> bool:
+    """Return whether a run has the lock of a folder, without asking for the lock, which would stop a new run."""
+    try:
+        owner = _OWNER.match((work / FOLDER / "lock").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return False
+    if owner is None:
+        return False
+    if owner["host"] == socket.gethostname():  # a killed run leaves its name
+        try:
+            os.kill(int(owner["pid"]), 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # a process of another user
+            return True
+    return True
 
 
 def stamps_of(work: Path, paths: Iterable[Path], known: Mapping[str, Stamp]) -> dict[str, Stamp]:

@@ -10,7 +10,7 @@ from chandra_bin.errors import InputError
 
 from .pool import InlineExecutor, Processes, WorkerLost
 from .records import Stamp
-from .task import Assignment, Made, Recipe, Session
+from .task import Assignment, Made, Recipe, Session, scratch_name
 
 
 class Node(Protocol):
@@ -113,7 +113,7 @@ class Runner(ABC, Generic[N]):
 
     def _scratch(self, task: N) -> Path:
         """Return the folder that a task writes its products to."""
-        return self.session.scratch / task.name.replace("/", "-")
+        return self.session.scratch / scratch_name(task.name)
 
     def _known(self, task: N) -> Iterator[tuple[str, Stamp]]:
         """Yield stamps of files that the task's predecessors read or made, or that it read in an earlier run."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from chandra_bin.errors import InputError
 
-from .records import FOLDER, Record, Stamp, State, is_same, locked, stamp_of, stamps_of
+from .records import FOLDER, Record, Stamp, State, is_locked, is_same, locked, stamp_of, stamps_of
 
 _SCRATCH = "scratch"
 
@@ -96,6 +96,18 @@ def opened(work: Path) -> Iterator[Session]:
             yield session
         finally:
             session.clear()
+
+
+def scratch_name(task: str) -> str:
+    """Return the name of a task's scratch folder."""
+    return task.replace("/", "-")
+
+
+def running(work: Path) -> set[str]:
+    """Return the `scratch_name` of each task that a run has begun in a folder; empty where no run has the lock."""
+    if not is_locked(work):
+        return set()
+    return {path.name for path in (work / FOLDER / _SCRATCH).glob("*/*")}
 
 
 def why_not_done(state: State, task: str, recipe: Recipe, *, verify: bool = False) -> str | None:
