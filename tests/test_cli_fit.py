@@ -188,6 +188,11 @@ def test_maps_have_values_errors_and_units(here, tmp_path):
             assert (hdus[0].header["REDSHIFT"], hdus[0].header["BKGTYPE"]) == (0.1, "blank sky")
             assert name in ("kt", "norm") or "L = 1000 kpc" in "".join(map(str, hdus[0].header["HISTORY"]))
         assert {"low", "high"} <= {path.stem.removeprefix(f"{name}_") for path in tmp_path.glob(f"{name}_*.fits")}
+    # Errors are of 68.3 % confidence by default; maps of errors hold distances to one end.
+    sides = {name: fits.getheader(tmp_path / f"{name}.fits").get("ERRSIDE") for name in ("kt", "kt_low", "norm_high")}
+    assert sides == {"kt": None, "kt_low": "below", "norm_high": "above"}
+    low = fits.getheader(tmp_path / "kt_low.fits")
+    assert (low.comments["ERRSIDE"], low["ERRCONF"]) == ("error: distance below kt", 0.683)
     image = fits.getdata(tmp_path / "kt.fits")
     good = result.good("kt")
     np.testing.assert_array_equal(image, np.where(good, result.kt, np.nan)[labels])

@@ -138,6 +138,7 @@ def test_a_bin_with_most_pixels_is_pale(composed):
     binmap[:2, :5] = 1
     colours = painted(composed, binmap)
     assert colours[9, 9].min() > 230
+    assert np.ptp(colours[9, 9].astype(int)) > 20  # neither the grey outside the bins nor white paper
     assert colours[0, 0].min() < 230
 
 

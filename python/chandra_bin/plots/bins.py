@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _BIN_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#ffaabb", "#99ddff", "#44bb99", "#bbcc33")
 
 # A bin with more than this fraction of the binned pixels is pale, so that faint outskirts do not dominate the picture.
-_LARGE, _LARGE_BIN = 0.2, "#f7f5ef"
+_LARGE, _LARGE_BIN = 0.2, "#e8e7ff"
 
 # Above this number, bins are too small on a picture to select their colours.
 _MOST_COLOURED = 50_000

@@ -1,5 +1,6 @@
 """Maps of the fits of bins with their errors, and maps of hardness, which need no fit."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ _PICTURE, _TABLE, _PROFILE = "maps.png", "maps.ecsv", "profile.png"
 _PANELS = {"abundance": ("Abundance", "viridis"), "nh": ("Column density", "YlGnBu"),
            "redshift": ("Redshift", "coolwarm"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
            "density": ("Density", "magma")}
+# Part of the formulas of quantities that no depth along the line of sight has gone into.
+_PSEUDO = "norm / area"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +96,8 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
                   "centre_deg": None if centre_deg is None else "{:.7g} {:.7g}".format(*centre_deg)}
     keywords = {"MODEL": result.model, "FITSTAT": result.statistic_name, "BKGTYPE": fitted.background,
                 "REDSHIFT": fitted.redshift, "ABUNDTAB": fitted.abundance_table,
-                "DELTASTA": (result.delta, "rise of the statistic at the ends of errors")}
+                "DELTASTA": (result.delta, "rise of the statistic at the ends of errors"),
+                "ERRCONF": (round(math.erf(math.sqrt(result.delta / 2)), 4), "confidence of errors, one parameter")}
     lines = history("maps", parameters)
     if fixed := int(np.count_nonzero(result.abundance_fixed & good & np.isfinite(result.abundance))):
         lines.append(f"abundance: fixed in {fixed} of {len(good)} bins, which its map leaves out (abundance_fixed)")
@@ -259,11 +263,14 @@ def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArr
     profile = [folder / _PROFILE] if notes.profiles else []
     with Outputs([*files.values(), table, *profile, picture], inputs=notes.inputs, clobber=clobber) as outputs:
         for name, (values, each) in parts.items():
-            what = {"_low": "lower error of ", "_high": "upper error of "}
-            kind = next((text for end, text in what.items() if name.endswith(end)), "")
+            of_value, _, end = name.rpartition("_")
+            kind, side = {"low": ("lower error of ", "below"), "high": ("upper error of ", "above")}.get(end, ("", ""))
+            keywords = dict(notes.keywords)
+            if side:
+                keywords["ERRSIDE"] = side, f"error: distance {side} {of_value}"
             quantity = Quantity(dict(zip(numbers.tolist(), values.tolist(), strict=True)), each.unit)
             of_map = [*notes.history, f"{name}: {kind}{each.about}"]
-            outputs.write(files[name], painted(image, labels, quantity, of_map, notes.keywords))
+            outputs.write(files[name], painted(image, labels, quantity, of_map, keywords))
         outputs.write(table, _table(numbers, parts, notes))
         panels, coords = _panels(labels, numbers, maps), ImageCoords(image.header)
         for file in profile:
@@ -288,6 +295,13 @@ def _table(numbers: NDArray[np.int64], parts: Mapping[str, tuple[Floats, _Map]],
         f"about_{name}": each.about for name, (values, each) in parts.items() if values is each.values}})
 
 
+def _typeset(unit: str) -> str:
+    """Return a unit as a label for matplotlib."""
+    from astropy.units import Unit
+
+    return str(Unit(unit).to_string("latex_inline")) if unit else ""
+
+
 def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map]) -> list[Panel]:
     def shown(values: Floats) -> Floats:
         return by_number(labels, numbers, values)
@@ -301,9 +315,11 @@ def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping
     kt = maps["kt"]
     assert kt.low is not None
     assert kt.high is not None
+    error = 50 * (kt.low + kt.high) / kt.values
     panels = [Panel("Temperature", "kT (keV)", shown(kt.values)),
-              Panel("Error of the temperature", "of kT (%)", shown(50 * (kt.low + kt.high) / kt.values), "cividis")]
-    for name, (title, colours) in _PANELS.items():
+              Panel("Error of the temperature", "error of kT (%)", shown(error), "cividis")]
+    for name, (of_panel, colours) in _PANELS.items():
         if name in maps:
-            panels.append(Panel(title, maps[name].unit, shown(maps[name].values), colours))
+            title = f"Pseudo-{of_panel.lower()}" if _PSEUDO in maps[name].about else of_panel
+            panels.append(Panel(title, _typeset(maps[name].unit), shown(maps[name].values), colours))
     return panels

@@ -1,5 +1,6 @@
 """Compare fits of simulated clusters with the simulation: a table, two maps, and a profile."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +75,10 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
         outputs.write(files[0], _table(result, true, {"binmap": binmap, "fit": fit}))
         coords = ImageCoords(image.header)
         write_picture(outputs, files[1], lambda: maps_png(labels, coords, _panels(labels, result, true, good),
-                                                          _title(pulls["kt"])))
+                                                          _title(pulls["kt"], result.delta)))
         profile = Profile(*radii_arcmin(coords, labels, result), np.where(good, result.kt, np.nan), result.kt_low,
                           result.kt_high, "kT (keV)", true["kt"])
-        write_picture(outputs, files[2], lambda: profile_png([profile], _title(pulls["kt"])))
+        write_picture(outputs, files[2], lambda: profile_png([profile], _title(pulls["kt"], result.delta)))
     return Comparison(pulls["kt"], pulls["norm"], tuple(files))
 
 
@@ -165,6 +166,7 @@ def _panels(labels: NDArray[np.int32], result: FitResult, true: dict[str, Floats
             Panel("Temperature, simulated", "kT (keV)", simulated, "inferno", limits)]
 
 
-def _title(pulls: Pulls) -> str:
+def _title(pulls: Pulls, delta: float) -> str:
+    """Return the title of pictures; ``delta`` is the rise of the statistic at the ends of errors."""
     return (f"{pulls.bins} bins: (fit - truth) / error has mean {pulls.mean:+.2f} and rms {pulls.rms:.2f}; "
-            f"{pulls.within:.0%} of errors hold the truth")
+            f"{pulls.within:.0%} of errors hold the truth ({math.erf(math.sqrt(delta / 2)):.0%} by chance)")
