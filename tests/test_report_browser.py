@@ -333,7 +333,9 @@ def test_the_numbers_of_a_bin_are_those_of_its_fit(page, made):
         assert words in facts
     rows = rows_of(page, "fit-obsids")
     assert [row[0] for row in rows] == list(OBSIDS)
-    assert sum(float(row[3]) for row in rows) == pytest.approx(fit["background_counts"][number], abs=0.2)
+    # The amounts of the background are fitted: they differ from its own counts within the noise of these.
+    expected = float(fit["background_counts"][number])
+    assert sum(float(row[3]) for row in rows) == pytest.approx(expected, abs=expected**0.5)
     for obsid, seconds, counts, _, share, fitted, responses in rows:
         spectrum, exposure = spectrum_of(made, number, obsid)
         assert fitted == "yes"
