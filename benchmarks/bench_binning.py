@@ -43,7 +43,7 @@ def _pycontbin(inputs: Inputs) -> Call:
 
 
 def _pixels(inputs: Inputs) -> tuple[Any, Any, Any]:
-    """x, y and counts of the pixels that hold any: the peers want positive signal."""
+    """Return x, y and counts of the pixels with counts: the peers need positive signal."""
     y, x = np.nonzero(inputs["counts"])
     return x.astype(float), y.astype(float), inputs["counts"][y, x].astype(float)
 

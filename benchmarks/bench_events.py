@@ -208,7 +208,7 @@ def _fitsio_events(inputs: Inputs) -> Call:
 
 
 _HISTOGRAMS = (
-    Peer("numpy bincount", _bincount, note="int32 indices, nothing is checked"),
+    Peer("numpy bincount", _bincount, note="int32 indices, without checks"),
     Peer("fast-histogram", _fast_histogram, ("fast_histogram",)),
     Peer("boost-histogram", _boost_histogram, ("boost_histogram",)),
 )

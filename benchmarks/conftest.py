@@ -72,7 +72,7 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Callable[..., Non
 @pytest.fixture
 def contest(request: pytest.FixtureRequest, grounds: Callable[[str, str], Ground],
             measure: Callable[..., None]) -> Callable[[], None]:
-    """Validate a contestant against our answer, then race it. One that cannot be raced leaves a row that says why."""
+    """Validate a contestant against our answer, then race it; one that cannot be raced leaves a row with the reason."""
     name, contestant = request.param
     module = request.module.__name__
     race: Race = request.module.RACES[name]

@@ -4,7 +4,7 @@
     python -m benchmarks.instructions --update     writes instructions.json anew
 
 Only instructions in the kernels' own libraries count, on one thread: Python, numpy and the C library do not change
-them, but the compiler does. Counts show what became more work, not what became slower.
+them, but the compiler does. Counts show additional work, not slower execution.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def _call_all() -> None:
 
 
 def made_with() -> dict[str, str]:
-    """What counts may depend on. Some kernels have code of their own for AVX2."""
+    """Return the machine and compiler, which counts may depend on. Some kernels have special code for AVX2."""
     try:
         vectors = "avx2" if re.search(r"\bavx2\b", Path("/proc/cpuinfo").read_text()) else "no avx2"
     except OSError:
@@ -148,7 +148,7 @@ def made_with() -> dict[str, str]:
 
 
 def why_not_compared(baseline: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """How the machine or the compiler's family or major version differ from the baseline's; "" where they do not."""
+    """Return how machine or compiler (family, major version) differ from the baseline's; "" where they agree."""
     if baseline["machine"] != here["machine"]:
         return f"the machine is {here['machine']}, the baseline's {baseline['machine']}"
     if _major(baseline["compiler"]) != _major(here["compiler"]):

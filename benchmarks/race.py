@@ -45,11 +45,11 @@ def unchanged(answer: Any) -> Any:
 
 @dataclass(frozen=True)
 class Peer:
-    """What a user would take instead of our function.
+    """An alternative that a user could choose instead of our function.
 
     ``prepare`` is given the inputs and returns a call without arguments, which alone is timed. ``tolerance`` is the
     largest relative difference from our answer; None where the peer computes another thing. A peer with
-    ``may_differ`` is raced although its answer differs, and the table tells how much.
+    ``may_differ`` is raced although its answer differs, and the table gives the difference.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Ground:
 
 
 def in_process(*words: object) -> Any:
-    """What ``python -m WORDS`` prints last, read as JSON. Raises `ContestantError`."""
+    """Return the last line of the output of ``python -m WORDS``, read as JSON. Raises `ContestantError`."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         try:
             code = subprocess.run([sys.executable, "-m", *map(str, words)], cwd=CHECKOUT, stdin=subprocess.DEVNULL,
@@ -208,10 +208,10 @@ def _shared_pixels(first: NDArray[Any], second: NDArray[Any]) -> int:
 
 
 def find_program(name: str) -> str | None:
-    """The path of a program on PATH, or of one of contbin's beside the executable that CONTBIN names."""
+    """Return the path of a program of contbin in the folder of the executable CONTBIN, or of a program on PATH."""
     named = os.environ.get("CONTBIN")
-    beside = shutil.which(Path(named).resolve().parent / name) if named else None
-    return beside or shutil.which(name)
+    neighbour = shutil.which(Path(named).resolve().parent / name) if named else None
+    return neighbour or shutil.which(name)
 
 
 def contbin_program(*words: str, output: str) -> Callable[[Inputs], Call]:

@@ -18,7 +18,7 @@ NGC5044 = "contbin/golden/inputs/ngc5044_364x366.fits.gz"
 
 
 def shared_file(name: str) -> Path:
-    """A file in the folder of real data: $CHANDRA_BIN_SHARED, or ``../shared`` beside the checkout."""
+    """Return a file in the folder of real data: $CHANDRA_BIN_SHARED, or ``../shared`` next to the checkout."""
     return Path(os.environ.get("CHANDRA_BIN_SHARED") or CHECKOUT.parent / "shared") / name
 
 

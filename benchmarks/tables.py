@@ -247,8 +247,8 @@ def put_between_marks(page: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description="Make the tables of races.")
-    parser.add_argument("json", type=Path, metavar="FILE.json", help="what pytest-benchmark wrote")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the Markdown page; plots go into images/ beside it")
+    parser.add_argument("json", type=Path, metavar="FILE.json", help="JSON file of pytest-benchmark")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the Markdown page; plots go into images/ next to it")
     arguments = parser.parse_args()
     put_between_marks(arguments.page, made(arguments.json, arguments.page.parent / "images"))
 

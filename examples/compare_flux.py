@@ -1,4 +1,4 @@
-"""Draws the flux image of fluximage beside a public one of the same grid, their ratio, and its profile.
+"""Draw the flux image of fluximage next to a public one on the same grid, their ratio, and its profile.
 
     chandra-bin fluximage msh1552_acis_evt2.fits.gz msh --bands 2.1:10:3.5 --xygrid msh1552_flux_2.1-10keV.fits.gz
     python compare_flux.py msh1552_flux_2.1-10keV.fits.gz msh_2.1-10_flux.img picture.png
@@ -46,7 +46,7 @@ def draw(public_file, own_file, picture):
                                (axes[0, 1], own / mean, "chandra-bin fluximage, same mean")):
         shown = each.imshow(np.log10(np.clip(gaussian_filter(image, 2), 1e-9, None)), origin="lower", vmin=-8,
                             vmax=-4.5, cmap="inferno")
-        figure.colorbar(shown, ax=each, label="log$_{10}$ photon/cm$^2$/s a pixel")
+        figure.colorbar(shown, ax=each, label="log$_{10}$ photon/cm$^2$/s per pixel")
         each.set(title=title, xticks=[], yticks=[])
     extent = (-0.5, of_blocks.shape[1] * BLOCK - 0.5, -0.5, of_blocks.shape[0] * BLOCK - 0.5)
     shown = axes[1, 0].imshow(of_blocks, origin="lower", vmin=0.8, vmax=1.2, cmap="RdBu_r", extent=extent)

@@ -1,6 +1,6 @@
-"""Smooths the images of several energy bands, an xarray over dask, in dask's threads: the kernels release the GIL.
+"""Smooth the images of several energy bands, an xarray over dask, in dask's threads: the kernels release the GIL.
 
-A smoothing disc may reach over the whole image, so that an image is one chunk; bands are chunks of their own.
+A smoothing disc may cover the whole image, so each image is one chunk, and each band has its own chunk.
 
     python dask_bands.py
 """
@@ -13,7 +13,7 @@ import chandra_bin
 
 
 def smooth_bands(images: xr.DataArray, sn: float) -> xr.DataArray:
-    """`chandra_bin.smooth` of each image (y, x), whatever the other dimensions; nothing is computed yet."""
+    """Return `chandra_bin.smooth` of each image (y, x), for any other dimensions, as a lazy array."""
     return xr.apply_ufunc(chandra_bin.smooth, images, kwargs={"sn": sn}, input_core_dims=[["y", "x"]],
                           output_core_dims=[["y", "x"]], vectorize=True, dask="parallelized",
                           output_dtypes=[np.float32])

@@ -1,4 +1,4 @@
-"""Simulates a cluster and runs the pipeline on it by the command line: what ``make demo`` runs.
+"""Simulate a cluster and run the pipeline on it by the command line, as ``make demo`` does.
 
     python examples/demo.py [FOLDER]
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> int:
-    """Makes everything in ``folder``; the exit code is that of the command that failed, or 0."""
+    """Make everything in ``folder``; return the exit code of the command that failed, or 0."""
     archive, work = folder / "sim", folder / "work"
     program = Path(sysconfig.get_path("scripts")) / "chandra-bin"
     for words in (["simulate", archive, "--seed", "1"], ["init", archive, "-o", work, "--engine", "native"],

@@ -1,4 +1,4 @@
-"""Draws the picture of the README from a finished pipeline on simulated observations.
+"""Draw the picture of the README from a finished pipeline on simulated observations.
 
     chandra-bin simulate sim --seed 21 --obsids 2 --exposure 60000 --counts 500000 --datamode FAINT
     chandra-bin init sim -o work --engine native --sn 45
@@ -20,12 +20,12 @@ from scipy.ndimage import gaussian_filter
 
 from chandra_bin import trace_polygons
 
-# Half of the side of the part that is shown, in pixels.
+# Half the side of the shown part, in pixels.
 HALF = 430
 
 
 def per_bin(binmap, table, column):
-    """An image of a column of a table with a row for each bin, NaN outside bins."""
+    """Return an image of a column of a table with a row for each bin, NaN outside bins."""
     values = np.full(binmap.max() + 2, np.nan)
     values[np.asarray(table["bin"])] = np.asarray(table[column])
     return values[binmap]

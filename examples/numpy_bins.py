@@ -1,4 +1,4 @@
-"""From an array of counts to bins and their outlines, with nothing but numpy.
+"""From an array of counts to bins and their outlines, with numpy alone.
 
     python numpy_bins.py
 """

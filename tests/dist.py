@@ -26,7 +26,7 @@ LEAST = (3, 11)
 QUICK = [*(f"tests/test_{name}.py" for name in (
     "contour_bin", "smooth", "polygon_trace", "rasterize", "select_events", "event_histogram", "bin_spectra",
     "points_in_region", "images", "events", "regions", "cli", "cli_bin", "posix")),
-    "tests/test_pipeline.py::test_files_are_where_the_reference_has_them"]
+    "tests/test_pipeline.py::test_files_have_the_paths_of_the_step_scripts"]
 # In the repository, and not for others.
 NOT_IN_SDIST = {".ci", ".github"}
 # Version, kind of release, without the GIL or not, program; only of a Python that makes environments.

@@ -86,7 +86,7 @@ def test_events_are_found_in_each_folder_of_an_obsid(tmp_path, name, suffix):
     assert only(tmp_path).mask == tmp_path / name / f"acisf16626_000N002_msk1.fits{suffix}"
 
 
-def test_what_chandra_repro_made_comes_first(tmp_path):
+def test_reprocessed_files_take_precedence(tmp_path):
     primary, repro = "16626/primary", "16626/repro"
     touch(tmp_path, f"{primary}/acisf16626_000N002_evt2.fits", f"{primary}/acisf16626_000N002_bpix1.fits",
           f"{primary}/acisf16626_000N002_fov1.fits", f"{repro}/acisf16626_repro_bpix1.fits")
@@ -121,7 +121,7 @@ def test_all_parts_of_the_aspect_are_found(tmp_path):
     ("acisf16626_000N001_e1_evt2.fits", "acisf16626_000N001_e2_evt2.fits", "chandra-bin merge --exposure"),
     ("acisf16626_000N001_evt2.fits", "acisf16626_001N001_evt2.fits", "chandra-bin merge --exposure"),
 ])
-def test_two_event_files_that_are_no_versions_are_refused(tmp_path, one, other, cure):
+def test_two_distinct_event_files_are_refused(tmp_path, one, other, cure):
     touch(tmp_path, f"16626/primary/{one}", f"16626/primary/{other}", "754/primary/acisf00754_evt2.fits")
     for find in (lambda: look_through(tmp_path)[0], lambda: find_observation(tmp_path, "16626")):
         with pytest.raises(InputError, match=cure) as error:
@@ -164,7 +164,7 @@ def test_odd_names_of_folders_are_read(simulated, tmp_path, name):
     assert look(files).target == "Simulated cluster"
 
 
-def test_event_files_in_a_folder_are_told_apart_by_their_headers(tmp_path):
+def test_event_files_in_a_folder_are_assigned_by_their_headers(tmp_path):
     events_of(tmp_path, "first_evt2.fits", "00754")
     assert only(tmp_path).obsid == "754"
     events_of(tmp_path, "second_evt2.fits")
@@ -178,20 +178,20 @@ def test_event_files_in_a_folder_are_told_apart_by_their_headers(tmp_path):
 
 
 @pytest.mark.parametrize("obsid", ["Merged", "", "0"])
-def test_events_of_no_single_observation_are_refused(tmp_path, obsid):
+def test_merged_events_are_refused(tmp_path, obsid):
     events_of(tmp_path, "x_evt2.fits", obsid)
     with pytest.raises(InputError, match=rf"x_evt2.fits: OBS_ID is '{obsid}'"):
         look_through(tmp_path)
 
 
-def test_event_files_beside_folders_are_passed_over_with_a_warning(tmp_path):
+def test_event_files_next_to_folders_are_ignored_with_a_warning(tmp_path):
     touch(tmp_path, "16626/primary/acisf16626_evt2.fits", "merged_evt2.fits")
     with pytest.warns(ChandraBinWarning, match=r"merged_evt2.fits: is ignored"):
         assert only(tmp_path).obsid == "16626"
     assert find_observation(tmp_path, "16626").obsid == "16626"  # and says it no more
 
 
-def test_an_obsid_without_level_2_says_what_to_do(tmp_path):
+def test_an_obsid_without_level_2_is_an_error_with_advice(tmp_path):
     touch(tmp_path, "16626/secondary/acisf16626_000N001_evt1.fits.gz", "754/primary/acisf00754_000N001_bpix1.fits",
           "5/primary/acisf00005_evt2.fits")
     found, without = look_through(tmp_path)
@@ -206,7 +206,7 @@ def test_an_obsid_without_level_2_says_what_to_do(tmp_path):
         survey(tmp_path)
 
 
-def test_an_obsid_that_is_not_there_is_said_with_those_that_are(simulated):
+def test_an_unknown_obsid_is_reported_with_the_known_ones(simulated):
     with pytest.raises(InputError, match=r"ObsID 3 not found, only 90001, 90002: .*download_chandra_obsid 3"):
         find_observation(simulated, "3")
 
@@ -271,7 +271,7 @@ def test_the_exposure_is_live_time(tmp_path, header, seconds):
 @pytest.mark.parametrize(("header", "message"), [
     ({"READMODE": "CONTINUOUS"}, "continuous clocking mode"), ({"INSTRUME": "HRC"}, "is of HRC"),
     ({"EXPOSURE": 0.0}, "no good time")])
-def test_what_makes_no_images_is_refused(tmp_path, header, message):
+def test_observations_without_images_are_refused(tmp_path, header, message):
     events_of(tmp_path, header=header)
     with pytest.raises(NoImaging, match=rf"evt2.fits: ObsID 16626 .*{message}.* from obs_ids"):
         look(only(tmp_path))
@@ -304,7 +304,7 @@ def test_a_header_without_pointing_is_refused(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
-def test_truncated_files_are_said(tmp_path, packed, part):
+def test_truncated_files_are_reported(tmp_path, packed, part):
     events_of(tmp_path)
     path = only(tmp_path).events
     write_events(path, random_events(2000), obsid="16626")
@@ -318,7 +318,7 @@ def test_truncated_files_are_said(tmp_path, packed, part):
         look(only(tmp_path))
 
 
-def test_a_file_that_is_no_event_file_is_said(tmp_path):
+def test_a_file_without_events_is_reported(tmp_path):
     touch(tmp_path, "16626/primary/acisf16626_evt2.fits")
     with pytest.raises(InputError, match=r"acisf16626_evt2.fits: is empty"):
         look(only(tmp_path))
@@ -331,7 +331,7 @@ def test_nothing_in_the_archive_is_changed(archive):
     assert {path: path.stat().st_mtime_ns for path in archive.rglob("*")} == before
 
 
-def test_a_file_that_ends_in_its_last_event_has_no_good_times_and_is_said(tmp_path):
+def test_events_truncated_in_their_last_row_are_reported(tmp_path):
     events_of(tmp_path)
     path = only(tmp_path).events
     write_events(path, random_events(50), obsid="16626")

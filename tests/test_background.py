@@ -341,7 +341,7 @@ def test_backgrounds_of_observations_are_added(sky, capsys):
     capsys.readouterr()
     assert run(["add-backgrounds", "one", "two", "-o", "again"]) == 0
     assert summary(capsys.readouterr().out) == (
-        f"{counts.sum()} background counts stand for {(counts * ratio).sum():.1f} in "
+        f"{counts.sum()} background counts predict {(counts * ratio).sum():.1f} in "
         "the image; again_bkg.img and again_bkg_ratio.img\n")
     for kind in ("bkg", "bkg_ratio"):
         assert (sky / f"again_{kind}.img").read_bytes() == (sky / f"broad_{kind}.img").read_bytes()
@@ -426,7 +426,7 @@ def test_events_with_bin_are_image_and_events_at_once():
 
 
 def test_a_blank_sky_of_another_tangent_point_meets_the_image_on_the_sky(sky):
-    """Events of another plane, made from those of this one by astropy: each in its pixel, but for a few on edges."""
+    """Events reprojected to another plane by astropy fall into the same pixels, except for a few on edges."""
     columns = random_events(100_000, 2)
     write_events(sky / "here.evt", columns)
     plane = ImageCoords.from_events(fits.getheader(sky / "here.evt", 1))
@@ -445,14 +445,14 @@ def test_the_band_is_that_of_the_image():
     assert run(["copy", "evt2.fits[energy=2000:7000][bin sky=16]", "hard.fits", "-q"]) == 0
     made = blank_sky_background("hard.fits", "blank.evt", "hard", events="evt2.fits")
     assert made.band_ev == (2000, 7000)
-    with pytest.raises(InputError, match=r"is of 2000 - 7000 eV by its subspace, and --band says 500 - 7000"):
+    with pytest.raises(InputError, match=r"is of 2000 - 7000 eV by its subspace, but --band is 500 - 7000"):
         blank_sky_background("hard.fits", "blank.evt", "out", events="evt2.fits", band="broad")
 
 
 @pytest.mark.usefixtures("sky")
 def test_an_unknown_band_must_be_given():
     assert run(["copy", "evt2.fits[bin sky=16]", "all.fits", "-q"]) == 0
-    with pytest.raises(InputError, match=r"all.fits: its energies are unknown .* give --band, 0.5:7 say"):
+    with pytest.raises(InputError, match=r"all.fits: its energies are unknown .* give --band, such as 0.5:7"):
         blank_sky_background("all.fits", "blank.evt", "out", events="evt2.fits")
     made = blank_sky_background("all.fits", "blank.evt", "out", events="evt2.fits", band="0.5:7")
     assert made.band_ev == (500, 7000)
@@ -464,26 +464,26 @@ BAD = {
     "no counts at 9-12 keV in the blank sky": (
         {"blanksky": "low.fits"}, {"events": "evt2.fits"}, r"low.fits: no counts at 9 - 12 keV on chip 0"),
     "only some of the energies": (
-        {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds energies of 300:10000 eV only, and not all of the 9"),
+        {}, {"events": "evt2.fits[energy=300:10000]"}, r"holds only energies of 300:10000 eV, but scaling the"),
     "only some of the channels": (
         {}, {"events": "evt2.fits[pi=1:700]"},
-        r"evt2.fits\[pi=1:700\]: holds channels \(pi\) 1:700 only, and not all"),
+        r"evt2.fits\[pi=1:700\]: holds only channels \(pi\) 1:700, but scaling the"),
     "only some of the channels of the blank sky": (
         {"blanksky": "blank.evt[pi=1:700]"}, {"events": "evt2.fits"},
-        r"blank.evt\[pi=1:700\]: holds channels \(pi\) 1:700 only, and not all"),
+        r"blank.evt\[pi=1:700\]: holds only channels \(pi\) 1:700, but scaling the"),
     "a band outside the channels of the blank sky": (
         {"blanksky": "blank.evt[pi=100:1024]"}, {"events": "evt2.fits"},
-        r"holds channels \(pi\) 100:1024 only, and the image those of 500:7000 eV"),
+        r"holds only channels \(pi\) 100:1024, but the image has those of 500:7000 eV"),
     "a limit on pulse heights": (
-        {"blanksky": "heights.evt"}, {"events": "evt2.fits"}, r"heights.evt: holds pulse heights \(pha\) 0:1500 only"),
+        {"blanksky": "heights.evt"}, {"events": "evt2.fits"}, r"heights.evt: holds only pulse heights \(pha\) 0:1500"),
     "good times of a part": (
         {}, {"events": "evt2.fits[time=82650000:82659000]"},
-        r"EXPOSUR0 is 8886.1 s after its filters, and 9873.4 s in img.fits: .*; make the image of these events, or"),
+        r"EXPOSUR0 is 8886.1 s after its filters, but 9873.4 s in img.fits: .*; make the image of these events, or"),
     "another observation": (
-        {}, {"events": "short.fits"}, r"short.fits: EXPOSUR0 is 9745.0 s after its filters, and 9873.4 s in img.fits"),
+        {}, {"events": "short.fits"}, r"short.fits: EXPOSUR0 is 9745.0 s after its filters, but 9873.4 s in img.fits"),
     "a band outside the blank sky": (
         {"blanksky": "blank.evt[energy=1000:12000]"}, {"events": "evt2.fits"},
-        r"holds energies of 1000:12000 eV only, and the image those of 500:7000 eV"),
+        r"holds only energies of 1000:12000 eV, but the image has those of 500:7000 eV"),
     "no events": ({"blanksky": "empty.evt"}, {"events": "evt2.fits"}, r"empty.evt: has no events on the chips of evt2"),
     "no source events": ({}, {"events": "empty.evt"}, "empty.evt: has no events that pass"),
     "no scale and no events": ({}, {}, r"blank.evt: has no BKGSCAL0 in its header, .* \(--events\)"),
@@ -526,12 +526,12 @@ def test_the_live_time_of_all_counts_where_chips_have_none(sky):
         for chip in range(4):
             del file[0].header[f"EXPOSUR{chip}"], file[0].header[f"LIVTIME{chip}"]
     write_events(sky / "short.fits", random_events(20_000, 1), dtcor=0.9)
-    with pytest.raises(InputError, match=r"short.fits: EXPOSURE is 9000.0 s after its filters, and 9873.4 s in img"):
+    with pytest.raises(InputError, match=r"short.fits: EXPOSURE is 9000.0 s after its filters, but 9873.4 s in img"):
         blank_sky_background("img.fits", "blank.evt", "out", events="short.fits")
     assert "out_bkg.img" not in listing(sky)
 
 
-def test_headers_say_what_files_are(sky):
+def test_headers_describe_the_files(sky):
     write_events(sky / "about.evt", random_events(200_000, 2), header={"CALIB": "APPROX"})
     for name, calib in (("blank", None), ("about", "APPROX")):
         blank_sky_background("img.fits", f"{name}.evt", name, events="evt2.fits")
@@ -544,21 +544,21 @@ def test_headers_say_what_files_are(sky):
 
 
 @pytest.mark.usefixtures("sky")
-def test_chips_without_blank_sky_are_told_of():
+def test_chips_without_blank_sky_are_reported():
     with pytest.warns(ChandraBinWarning, match="no blank-sky file has events on chips 0, where evt2.fits has"):
         made = blank_sky_background("img.fits", "blank.evt[ccd_id=1:3]", "out", events="evt2.fits")
     assert set(made.scales) == {1, 2, 3}
 
 
 @pytest.mark.usefixtures("sky")
-def test_sky_filters_of_the_events_are_told_of():
+def test_sky_filters_of_the_events_are_reported():
     with pytest.warns(ChandraBinWarning, match="is filtered on the sky"):
         blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits[sky=circle(4096,4096,300)]")
 
 
 @pytest.mark.usefixtures("sky")
 def test_a_sky_of_background_alone_has_no_net_counts():
-    """Both are drawn from one distribution: what is expected is what is there, within the noise of 9 - 12 keV."""
+    """Both are drawn from one distribution: the expected counts match, within the noise of 9 - 12 keV."""
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
     counts = fits.getdata("img.fits").sum()
     particles = sum(high(random_events(20_000, 1), chip) for chip in range(4))
@@ -627,7 +627,7 @@ def test_local_background_refuses_another_grid_and_no_region(local):
     write_fits("zero.fits", np.zeros(SHAPE), **dict(cluster_header(SHAPE)))
     with pytest.raises(InputError, match=r"^zero.fits: no pixel of the exposure map is above 0"):
         write_local_background("img.fits", "zero.fits", "out", MeasuredPart(keep=[local / "bkg.reg"]))
-    with pytest.raises(InputError, match="say where its background is to be measured"):
+    with pytest.raises(InputError, match="state where to measure the background"):
         write_local_background("img.fits", "exp.fits", "out")
     (local / "far.reg").write_text("# Region file format: CIAO version 1.0\ncircle(1,1,5)\n")
     with pytest.raises(InputError, match=r"leave no pixel to use \(.*far.reg: no pixel of img.fits is inside"):
@@ -645,9 +645,9 @@ def test_the_binner_takes_both(capsys):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    (["img.fits"], "say what the background is made of"),
+    (["img.fits"], "give the source of the background"),
     (["img.fits", "--blanksky", "blank.evt", "--expmap", "img.fits"], "give one or the other"),
-    (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--band is for a background of --blanksky"),
+    (["img.fits", "--expmap", "img.fits", "--band", "broad"], "--band needs --blanksky"),
 ])
 @pytest.mark.usefixtures("sky")
 def test_options_that_do_not_go_together(capsys, words, message):

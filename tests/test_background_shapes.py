@@ -20,7 +20,7 @@ FREE = FitOptions(min_counts_abundance=0)
 
 
 def drawn_backgrounds(shares, total=4000.0, seed=2):
-    """Counts of background spectra, their counts of 9 - 12 keV, and what was expected of both."""
+    """Counts of background spectra, their counts of 9 - 12 keV, and the expected counts of both."""
     rng = np.random.default_rng(seed)
     particles, soft = scenes.two_background_shapes()
     expected = total * ((1 - shares)[:, None] * particles + shares[:, None] * soft)

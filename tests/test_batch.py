@@ -88,7 +88,7 @@ def test_products_are_those_of_bin(images, serial):
                     if path.is_file() and ".chandra-bin" not in path.parts}
 
 
-def test_the_table_says_what_was_made(serial):
+def test_the_table_lists_the_products(serial):
     read = Table.read(serial / "results.ecsv", format="ascii.ecsv")
     assert tuple(read.colnames) == COLUMNS
     assert read.colnames[:5] == ["name", "status", "bins", "seconds", "message"]
@@ -105,7 +105,7 @@ def test_the_table_says_what_was_made(serial):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_the_page_links_products_and_escapes_what_it_shows(images, serial):
+def test_the_page_links_products_and_escapes_texts(images, serial):
     page = (serial / "index.html").read_text()
     assert page.count('<img src="c0') == NUMBER
     assert '<a href="c00/bins.png">c00</a>' in page
@@ -177,12 +177,13 @@ def test_done_rows_are_skipped_until_something_changes(images):
     with Path("out/a/bins.ecsv").open("a") as file:
         file.write("# mine\n")
     assert again(sn=40) == [("a", 1), ("b", 0)]
-    assert "bins.ecsv had changed since it was made: moved to a/.chandra-bin/replaced" in table(Path("out"))["a"]["message"]
+    message = table(Path("out"))["a"]["message"]
+    assert "bins.ecsv had changed since it was made: moved to a/.chandra-bin/replaced" in message
     assert next(Path("out/a/.chandra-bin/replaced").rglob("bins.ecsv")).read_text().endswith("# mine\n")
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_row_says_which_region_files_it_has(images):
+def test_a_row_selects_its_region_files(images):
     """One file of all bins by default; the other kind goes where a row changes."""
     Path("m.csv").write_text(f"name,image,regions\na,{images}/c00.fits,files\nb,{images}/c01.fits,\n")
     assert run(["batch", "m.csv", "-o", "out", *OPTIONS, "--jobs", "1", "-q"]) == 0
@@ -288,7 +289,7 @@ def test_a_folder_that_cannot_be_written_to(images, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.usefixtures("without_pictures")
-def test_a_full_disk_spoils_nothing(images, serial, tmp_path):
+def test_a_full_disk_damages_no_file(images, serial, tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", place], check=False).returncode:
@@ -422,7 +423,7 @@ def test_killed_while_products_are_moved(images, serial, moment):
 
 @pytest.mark.full
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_finishes_what_runs(images, jobs):
+def test_ctrl_c_finishes_running_rows(images, jobs):
     """Each process is at a row that waits until the signal was heard."""
     held = [Held(Path("out"), f"held{n}") for n in range(jobs)]
     finished = ["first", *(f"held{n}" for n in range(jobs))]
@@ -432,7 +433,7 @@ def test_ctrl_c_finishes_what_runs(images, jobs):
                                                  stderr=said) as process:
         wait_until(lambda: all(each.is_reached() for each in held))
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        wait_until(lambda: "finishing the running clusters" in Path("said").read_text())
         for each in held:
             each.go_on()
         process.communicate(timeout=120)
@@ -453,7 +454,7 @@ def test_ctrl_c_twice_stops_at_once(images, jobs):
                                                  "1000", stderr=said, start_new_session=True) as process:
         wait_until(held.is_reached)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
-        wait_until(lambda: "finishing what runs" in Path("said").read_text())
+        wait_until(lambda: "finishing the running clusters" in Path("said").read_text())
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=120)
     assert process.returncode == 130
@@ -538,7 +539,7 @@ def test_bugs_are_rows_too(images, monkeypatch):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_who_stops_listening_keeps_what_is_done(images):
+def test_a_stopped_iteration_keeps_finished_rows(images):
     going = batch.run(batch.read_manifest(f"{images}/*.fits", defaults=BINNING), Path("out"))
     next(going)
     going.close()
@@ -566,8 +567,8 @@ def test_warnings_are_in_the_table(images):
     with fits.open("bkg.fits", "update") as file:
         file[0].header["CRVAL1P"] += 5
     found, = batch.run(manifest(f"image,background\n{images}/c00.fits,bkg.fits\n"), Path("out"))
-    assert "lies up to 5 physical pixels beside" in found.warnings[0]
-    assert "lies up to 5 physical pixels beside" in table(Path("out"))["c00"]["warnings"]
+    assert "lies up to 5 physical pixels from" in found.warnings[0]
+    assert "lies up to 5 physical pixels from" in table(Path("out"))["c00"]["warnings"]
 
 
 @pytest.mark.full

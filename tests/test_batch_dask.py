@@ -86,7 +86,7 @@ def test_a_hundred_clusters_with_killed_workers_and_scheduler(tmp_path):
     check_killed_cluster(100, tmp_path)
 
 
-def test_no_scheduler_and_no_dask_are_said(tmp_path, capsys, monkeypatch):
+def test_a_missing_scheduler_and_missing_dask_are_reported(tmp_path, capsys, monkeypatch):
     write_images(tmp_path / "images", 1)
     monkeypatch.setattr("chandra_bin.batch.dask._CONNECT_SECONDS", 1)
     assert run(["batch", "images/*.fits", "-o", "out", "--scheduler", "tcp://127.0.0.1:1"]) == 2

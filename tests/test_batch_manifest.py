@@ -99,7 +99,7 @@ def test_a_pattern_of_images():
         read_manifest("y/*.fits")
 
 
-def test_images_of_one_name_are_told_apart_by_their_folders():
+def test_images_with_the_same_name_get_the_names_of_their_folders():
     for name in ("A1/obs/img.fits", "A2/obs/img.fits", "A2/img.fits"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).touch()
@@ -144,7 +144,7 @@ def test_clean_names_are_plain(name):
     assert clean_name(unicodedata.normalize("NFC", name)) == clean_name(unicodedata.normalize("NFD", name))
 
 
-def test_all_errors_are_said_at_once():
+def test_all_errors_are_reported_together():
     text = said("name,image,pipeline,sn,smoth_sn,automask,background_scale,counts\n"
                 "A1,a.fits,,abc,3,,,\nA2,,,,,,,\nA3,a.fits,work,,,,,\nA4,a.fits,,-1,,maybe,,\nA5,a.fits,,,,,2,\n"
                 "A6,a.fits,,30,,,,100\nA7,,work,30,,,,\nA8,a.fits[bin sky=,,nan,,,,\n")
@@ -179,7 +179,7 @@ def test_all_errors_are_said_at_once():
     ("image,background,background_expmap\na,b,c\n", "csv", "background_expmap needs expmap: give both"),
     ("image,background,background_scale\na,b,-2\n", "csv", "background_scale = '-2': it must be positive and finite"),
 ])
-def test_what_is_no_manifest(text, suffix, why):
+def test_invalid_manifests(text, suffix, why):
     assert why in said(text, suffix)
 
 
@@ -212,7 +212,7 @@ def test_a_scale_is_a_number_or_an_image(tmp_path):
     assert [row.files.background_scale for row in found] == [0.5, tmp_path / "s.fits"]
 
 
-def test_names_that_are_no_utf8_are_written_with_escapes():
+def test_names_other_than_utf8_are_written_with_escapes():
     odd = os.fsdecode(b"bad\xff.fits")
     (image,) = write_images(Path("images"), 1, side=16, counts=4000).iterdir()
     image.rename(odd)
@@ -223,7 +223,7 @@ def test_names_that_are_no_utf8_are_written_with_escapes():
     assert r"bad\udcff" in Path("r/index.html").read_text(encoding="utf-8")
 
 
-def test_what_failures_quote_is_printable():
+def test_messages_of_failures_are_printable():
     (row,) = rows("image\na.fits\n")
     assert failed(row, "ValueError", "\x1b[2J\nof \udcff").message == r"\x1b[2J of \udcff"
 

@@ -160,7 +160,7 @@ def test_a_page_without_marks_is_refused(tmp_path):
 
 
 def baseline_file(folder, made_with=None, **changed):
-    """A baseline of this machine, as the one that is kept but for ``changed``."""
+    """A baseline of this machine, like the stored one except for ``changed``."""
     path = folder / "baseline.json"
     path.write_text(json.dumps({"made with": instructions.made_with() | (made_with or {}),
                                 "kernels": BASELINE["kernels"] | changed}))
@@ -196,7 +196,7 @@ def test_a_kernel_without_a_baseline_fails(tmp_path, capsys):
     ({"compiler": "GCC: (Debian 5.1.0-1) 5.1.0"}, "not compared: the compiler is ")])
 def test_another_machine_or_compiler_is_not_compared(tmp_path, capsys, made_with, said):
     def count():
-        raise AssertionError("counted, and there is nothing to compare with")
+        raise AssertionError("counted without a baseline to compare with")
 
     assert instructions.check(baseline_file(tmp_path, made_with), count) == 0
     assert capsys.readouterr().out.startswith(said)

@@ -44,7 +44,7 @@ def test_bins_have_the_response_of_their_own_files(capsys):
     assert run([*WORDS, "--per-bin", PATTERN]) == 0
     output = capsys.readouterr()
     assert "ObsID 90001: 2 bins with files; 23 without, and 0 without events" in output.out
-    assert "23 bins have events and no ARF and RMF, and so no response in ObsID 90002: 0, 1, 2, " in output.err
+    assert "23 bins have events but no ARF and RMF, and therefore no response in ObsID 90002: 0, 1, 2, " in output.err
     weights = ResponseWeights.read(Path("each.fits"))
     assert set(zip(weights.bin.tolist(), weights.obsid.tolist(), strict=True)) == {
         (number, obsid) for number in (11, 12) for obsid in (90001, 90002)}
@@ -62,6 +62,36 @@ def test_bins_have_the_response_of_their_own_files(capsys):
     np.testing.assert_allclose(ours.kt[two], other.kt[two], rtol=0.02)
     np.testing.assert_allclose(ours.norm[two], other.norm[two], rtol=0.02)
     assert set(ours.reason[~two].tolist()) == {"no data"}
+
+
+@pytest.mark.usefixtures("alike")
+def test_seconds_are_those_of_the_events_where_arfs_have_another_exposure(capsys):
+    """As where specextract had the events before flares were cut."""
+    assert run([*WORDS, "--per-bin", PATTERN]) == 0
+    assert "EXPOSURE" not in capsys.readouterr().err
+    before = ResponseWeights.read(Path("each.fits")).seconds
+    for obsid in (90001, 90002):
+        arf = Path(f"spectra/{obsid}/xaf_11.arf")
+        _change_arf(arf, exposure_s=1.25 * read_arf(arf).exposure_s)
+    assert run([*WORDS, "--per-bin", PATTERN, "--clobber"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("1 ARF has another EXPOSURE than these events; spectra/9000") == 2
+    np.testing.assert_array_equal(ResponseWeights.read(Path("each.fits")).seconds, before)
+    # Filters on time count.
+    with fits.open(EVENTS[0].partition("[")[0]) as hdus:
+        start, stop = (hdus["EVENTS"].header[name] for name in ("TSTART", "TSTOP"))
+    half = EVENTS[0].replace("]", f",time={start}:{(start + stop) / 2}]")
+    assert run(["responses", half, "binmap.fits", "-o", "half.fits", "--per-bin", PATTERN]) == 0
+    assert "2 ARFs have another EXPOSURE than these events" in capsys.readouterr().err
+    np.testing.assert_allclose(ResponseWeights.read(Path("half.fits")).seconds / before[:2], 0.5, rtol=0.02)
+
+
+@pytest.mark.usefixtures("alike")
+@pytest.mark.parametrize("words", [["--per-bin", PATTERN], ["--tiles", "sim/truth/tiles.ecsv"]])
+def test_filters_on_the_sky_are_warned_of(capsys, words):
+    name = EVENTS[0].replace("]", ",sky=circle(4096,4096,300)]")
+    assert run(["responses", name, "binmap.fits", "-o", "part.fits", *words]) == 0
+    assert "its filters on the sky remove events, but no exposure of the bins" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("here")
@@ -113,8 +143,10 @@ def test_one_response_is_scaled_by_the_vignetting_of_bins_and_flagged(capsys):
     ([], "give one of --tiles TABLE, --per-bin PATTERN"),
     (["--arf", "a.arf"], "--arf and --rmf belong together"),
     (["--tiles", "a.csv", "--per-bin", "x"], "give one of --tiles TABLE"),
-    (["--per-bin", "{obsid}/xaf.arf"], "give the place of the number of a bin"),
-    (["--per-bin", "xaf_{bin}.arf"], "give the place of the ObsID in the names, as there are 2"),
+    (["--per-bin", "{obsid}/xaf.arf"], "mark the place of the bin number"),
+    (["--per-bin", "xaf_{bin}.arf"], "mark the place of the ObsID in the names, as there are 2"),
+    (["--per-bin", PATTERN, "--weights", "counts"], "--weights weighs tiles, and --per-bin reads a response for each"),
+    (["--per-bin", PATTERN, "--min-weight-counts", "50"], "--min-weight-counts weighs tiles"),
     (["--per-bin", "no where/{obsid}/xaf_{bin}.arf"], "files of all bins are missing, no where/90001/xaf_0.arf"),
 ])
 def test_choices_that_cannot_be_made(capsys, tmp_path, words, message):
@@ -150,26 +182,30 @@ def _of_fewer_channels(_arf, rmf):
 
 
 @pytest.mark.usefixtures("alike")
-@pytest.mark.parametrize(("harm", "message"), [
-    (_of_fewer_channels, "xaf_11.rmf: has 512 channels, and spectra have 1024"),
-    (lambda arf, _: _change_arf(arf, **_shifted(read_arf(arf))), "xaf_11.arf: has 970 energies of 20.3"),
-    (_with_areas(np.nan), "xaf_11.arf"), (_with_areas(-1.0), "has the area -1 cm2"),
-    (lambda _, rmf: rmf.write_bytes(rmf.read_bytes()[:rmf.stat().st_size // 2]), "xaf_11.rmf"),
-    (lambda _, rmf: rmf.unlink(), "xaf_11.rmf: is not there, and xaf_11.arf is"),
-    (lambda arf, _: _change_arf(arf, keywords={"OBS_ID": "754"}), "is of ObsID 754 (OBS_ID), and is given for 90001"),
-    (lambda arf, _: arf.write_bytes(b""), "xaf_11.arf"),
+@pytest.mark.parametrize(("harm", "message", "as_tile"), [
+    (_of_fewer_channels, "xaf_11.rmf: has 512 channels, but spectra have 1024", None),
+    (lambda arf, _: _change_arf(arf, **_shifted(read_arf(arf))), "xaf_11.arf: has 970 energies of 20.3", None),
+    (_with_areas(np.nan), "xaf_11.arf: block SPECRESP has the area nan cm2 at 3.3 keV", None),
+    (_with_areas(-1.0), "has the area -1 cm2", None),
+    (lambda _, rmf: rmf.write_bytes(rmf.read_bytes()[:rmf.stat().st_size // 2]),
+     "xaf_11.rmf: block MATRIX is truncated", None),
+    (lambda _, rmf: rmf.unlink(), "xaf_11.rmf: does not exist, but xaf_11.arf does",
+     "xaf_11.rmf, which does not exist"),
+    (lambda arf, _: _change_arf(arf, keywords={"OBS_ID": "754"}), "is of ObsID 754 (OBS_ID), but is given for 90001",
+     None),
+    (lambda arf, _: arf.write_bytes(b""), "xaf_11.arf: is empty", None),
 ])
-def test_bad_files_are_one_line_and_nothing_is_lost(capsys, harm, message):
+def test_bad_files_are_one_line_and_nothing_is_lost(capsys, harm, message, as_tile):
+    """``as_tile``: the text where the same files are a row of a table of tiles; None: the same text."""
     harm(Path("spectra/90001/xaf_11.arf"), Path("spectra/90001/xaf_11.rmf"))
     Path("each.fits").write_text("an earlier file")
     assert message in error_of(capsys, *WORDS, "--clobber", "--per-bin", PATTERN)
     assert Path("each.fits").read_text() == "an earlier file"
-    # As a row of a table of tiles, the same files are refused too.
     Table(rows=[(90001, "spectra/90001/xaf_11.arf", "spectra/90001/xaf_11.rmf"),
                 (90002, "spectra/90002/xaf_11.arf", "spectra/90002/xaf_11.rmf")],
           names=("obsid", "arf", "rmf")).write("one.csv")
     said = error_of(capsys, *WORDS, "--clobber", "--tiles", "one.csv")
-    assert message in said or "does not exist" in said
+    assert (as_tile or message) in said
 
 
 @pytest.mark.usefixtures("alike")

@@ -151,7 +151,7 @@ def test_holes_of_the_observation_are_those_of_the_background(sky):
 
 
 def test_placed_events_follow_the_observation(sky):
-    """Sky coordinates over chip coordinates are those of the observation's own events, but for the dither."""
+    """Sky coordinates over chip coordinates agree with those of the observation's events within the dither."""
     folder, events, _ = sky
     with fits.open(folder / "chip.evt") as hdus, fits.open(events.split("[")[0]) as source:
         for chip in range(4):
@@ -238,7 +238,7 @@ def test_one_blank_sky_in_two_backgrounds_is_one_error(sky, tmp_path, form, name
     assert not [key for key in both if key.startswith(("BKGSCAL", "BKGERR", "BKGOBS", "BKGSKY", "BKGFIL"))]
 
 
-@pytest.mark.filterwarnings("ignore:.*is not beside it")
+@pytest.mark.filterwarnings("ignore:.*is not in its folder")
 def test_status_0_where_vfaint_was_cleaned(sky, tmp_path):
     """A calibration file has events that VFAINT shows to be particles: they count only where they were not cleaned."""
     folder, events, _ = sky
@@ -312,7 +312,7 @@ def test_the_pipeline_finds_the_database(sky, monkeypatch):
     assert all("blanksky" in path.name for path in files.blank_sky)
 
 
-@pytest.mark.filterwarnings("ignore:.*is not beside it")
+@pytest.mark.filterwarnings("ignore:.*is not in its folder")
 @pytest.mark.parametrize("column", ["chipx", "status"])
 def test_columns_that_lack_are_named(sky, tmp_path, column):
     folder, events, _ = sky
@@ -327,7 +327,7 @@ def test_columns_that_lack_are_named(sky, tmp_path, column):
     assert not (tmp_path / "out.evt").exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*is not beside it")
+@pytest.mark.filterwarnings("ignore:.*is not in its folder")
 def test_a_gain_of_other_calibration_is_told_of(sky, tmp_path):
     folder, events, _ = sky
     raw = sorted((folder / "sim/caldb/data/chandra/acis/bkgrnd").iterdir())[0]
@@ -336,7 +336,7 @@ def test_a_gain_of_other_calibration_is_told_of(sky, tmp_path):
         source["EVENTS"].header["GAINFILE"] = "acisD2000-01-29gain_ctiN0008.fits"
         hdus.writeto(tmp_path / "raw.fits")
         source.writeto(tmp_path / "evt2.fits")
-    with pytest.warns(ChandraBinWarning, match="its energies are by acisD2000-01-29gain_ctiN0006.fits"):
+    with pytest.warns(ChandraBinWarning, match="its energies use acisD2000-01-29gain_ctiN0006.fits"):
         blank_sky_events(f"{tmp_path / 'evt2.fits'}[ccd_id=0]", tmp_path / "raw.fits", tmp_path / "out.evt")
 
 

@@ -112,6 +112,6 @@ def test_six_digits_and_axes_that_run_backwards():
     (np.full((2, 2), 2**31), "2147483648"),
     (np.full((2, 2), 2**30), "1073741824"),
 ])
-def test_what_is_no_binmap_is_refused(binmap, said):
+def test_invalid_binmaps_are_refused(binmap, said):
     with pytest.raises(InputError, match=said):
         cover_with_boxes(binmap)

@@ -32,16 +32,16 @@ def test_errors(line, error):
 
 
 @pytest.mark.parametrize("name", ["deflare", "merge_obs", "ciaover_4.18", "ciaover_conda_4.13", "ciaover_tar_4.15"])
-def test_what_is_no_error(name):
+def test_other_lines_are_not_errors(name):
     assert not [line for line in lines_of(name) if error_in(line)]
 
 
-def test_an_error_among_what_goes_well():
+def test_an_error_among_other_lines_is_found():
     assert [error for line in lines_of("check_ciao_caldb_4.18") if (error := error_in(line))] == [
         "The latest available CALDB version is 4.12.4"]
 
 
-def test_warnings_are_told_once_and_without_keywords():
+def test_warnings_are_reported_once_and_without_keywords():
     lines = lines_of("merge_obs")
     assert warnings_in([*lines, *lines]) == [
         "the exposure of one observation is short",

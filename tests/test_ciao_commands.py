@@ -127,7 +127,7 @@ def test_names_are_whole(commands):
                 assert command.tool == "download_chandra_obsid"
 
 
-def test_nothing_is_asked_for(commands):
+def test_no_parameter_prompts(commands):
     """A tool that lacks a value would wait for an answer."""
     for command, words in commands:
         if command.tool == "download_chandra_obsid":
@@ -160,7 +160,7 @@ def test_values_are_of_the_right_kind(commands):
 
 
 def test_filters_are_those_of_the_data_model(commands):
-    term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=500:7000|"
+    term = (r"exclude sky=region\([^()\[\]]+\)|sky=region\([^()\[\]]+\)|@[^\[\]]+|energy=(500:7000|300:2000)|"
             r"ccd_id=\d(:\d)?(,\d(:\d)?)*|bin time=::\d+\.?\d*|opt null=NaN,type=r4|"
             r"sky=circle\([\d.]+,[\d.]+,[\d.]+\)|bin sky=1|wmap")
     form = re.compile(rf"@?[^\[\]]+(\[({term})\])*")
@@ -199,7 +199,7 @@ def test_bins_are_cut_out_by_their_sky_regions(commands):
             assert endings == {".pi", ".arf", ".rmf", "_grp.pi"}
 
 
-def test_files_that_a_tool_derives_are_told_by_the_same_name(commands):
+def test_derived_outputs_have_the_names_of_the_tool(commands):
     """The label of a band is its text as it was typed, and the names of outputs hold it."""
     for command, words in commands:
         if command.tool == "fluximage":

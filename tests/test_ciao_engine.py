@@ -258,7 +258,7 @@ def test_bins_have_regions(work):
     assert len(list((bins / "outreg/sex").glob("xaf_*_sex.reg"))) == len(table)
 
 
-def test_tools_shared_nothing(work):
+def test_tools_share_no_files(work):
     calls = json.loads((work.parent / "calls.json").read_text())
     seen = [call["PFILES"].split(";")[0] for call in calls if call["tool"] != "ciaover"]
     assert len(seen) == len(set(seen)) > 20
@@ -272,7 +272,7 @@ def test_tools_shared_nothing(work):
                for one in by_obs["90001"] for other in by_obs["90002"])
 
 
-def test_nothing_is_left_behind(work, archive):
+def test_no_temporary_files_are_left(work, archive):
     assert not list(work.rglob("*.archive"))
     assert not [path for path in work.rglob("*") if path.is_symlink() and path.parent != work]
     assert not list((work / ".chandra-bin").glob("scratch/*"))
@@ -280,7 +280,7 @@ def test_nothing_is_left_behind(work, archive):
     assert (archive / "90001/secondary/acisf90001_000N001_evt1.fits.gz").exists()
 
 
-def test_a_second_run_does_nothing(work, ciao):
+def test_a_second_run_calls_no_tool(work, ciao):
     done = runner.run(work, engine="ciao")
     assert done.ran == ()
     assert {call["tool"] for call in taken(ciao / "log")} <= {"ciaover"}
@@ -349,14 +349,14 @@ def chandra_bin_in(folder):
     return place
 
 
-def test_scripts_give_the_tools_what_a_run_gives_them(work, scripted):
+def test_scripts_and_runs_pass_the_same_arguments(work, scripted):
     run, script = (normal([call for call in json.loads((folder.parent / "calls.json").read_text())
                            if call["tool"] != "ciaover"], folder) for folder in (work, scripted))
     assert run == script
     assert len(run) > 25
 
 
-def test_scripts_make_what_a_run_makes(work, scripted):
+def test_scripts_and_runs_make_the_same_products(work, scripted):
     """Byte for byte, but for pictures and headers that name the command."""
     names = [name for name in products(work) if name.endswith((".img", ".expmap", ".gti", ".lc", ".evt", ".reg"))
              or "binmap" in name or "mask" in name or "clean_evt" in name]
@@ -445,7 +445,7 @@ def test_scripts_of_an_earlier_call_are_replaced_and_others_are_not(scripted, ca
     assert (scripts / "merge_data.sh").read_text() == "echo mine\n"
 
 
-def test_a_user_says_that_there_are_no_sources(work, ciao):
+def test_an_empty_source_file_is_not_passed_to_tools(work, ciao):
     """An empty region file is not given to a tool, which would not read it."""
     for path in [work / "merge_small/broad_src_0.5-7-pointsources.reg"]:
         path.write_text("# none\n")
@@ -471,7 +471,7 @@ def test_spectra_have_responses(work, ciao):
         assert any(re.fullmatch(r"infile=@.*/lists/source_00\d\.list", word) for word in call["argv"])
 
 
-def test_bins_are_extracted_one_by_one_where_a_list_fails(work, monkeypatch, capsys):
+def test_bins_are_extracted_one_by_one_if_a_list_fails(work, monkeypatch, capsys):
     """A call fails as a whole where one of its regions fails."""
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"specextract": [
         {"kind": "exit1", "match": "90001/lists/source_001.list"}, {"kind": "exit1", "match": "xaf_0_sex.reg"}]}))

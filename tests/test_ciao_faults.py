@@ -39,7 +39,8 @@ CALLED = [("chandra_repro", f"reprocess/{OBS}", 2),
           ("merge_obs", "merge", 4), ("wavdetect", "sources", 6), ("dmcopy", "crop", 6)]
 # The faults, with what is said of each.
 FAULTS = {"missing": "program of CIAO not found in PATH", "exit1": "failed with exit code 1: Unable to do",
-          "error-line": "reported an error: DM Parse error", "hang": "took longer than 0.001 h (tool_hours) and was stopped",
+          "error-line": "reported an error: DM Parse error",
+          "hang": "took longer than 0.001 h (tool_hours) and was stopped",
           "killed": "killed (SIGKILL", "full-disk": "No space left on device",
           "truncated": "its output is damaged", "babble": None,
           "no-caldb": "failed with exit code 1: Unable to find a calibration file"}
@@ -208,7 +209,7 @@ QUICK = [("chandra_repro", "exit1"), ("chandra_repro", "truncated"), ("chandra_r
 
 
 @pytest.mark.parametrize(("tool", "kind"), QUICK)
-def test_a_fault_spoils_nothing(finished, ciao, tmp_path, capsys, tool, kind):
+def test_a_fault_damages_no_product(finished, ciao, tmp_path, capsys, tool, kind):
     task, step = next((task, step) for each, task, step in CALLED if each == tool)
     came = check_fault(finished, tmp_path / "work", ciao, tool, task, step, kind, capsys)
     assert came == ("goes on" if kind == "babble" else "fails")
@@ -217,7 +218,7 @@ def test_a_fault_spoils_nothing(finished, ciao, tmp_path, capsys, tool, kind):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize(("tool", "task", "step"), CALLED)
-def test_no_fault_of_any_tool_spoils_anything(whole, ciao, tmp_path, capsys, tool, task, step, kind):
+def test_no_fault_of_any_tool_damages_products(whole, ciao, tmp_path, capsys, tool, task, step, kind):
     came = check_fault(whole, tmp_path / "work", ciao, tool, task, step, kind, capsys)
     if kind == "babble":
         assert came == "goes on"
@@ -227,7 +228,7 @@ def test_no_fault_of_any_tool_spoils_anything(whole, ciao, tmp_path, capsys, too
         assert came == "fails"
 
 
-def test_where_a_tool_has_another_way_it_is_gone(finished, tmp_path, capsys, monkeypatch):
+def test_a_failed_tool_is_replaced_by_its_fallback(finished, tmp_path, capsys, monkeypatch):
     """Flares are cut by sigma where clean fails; half a background is none; and both are told."""
     work = again(finished, tmp_path / "work", f"clean/{OBS}")
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"deflare": {"kind": "exit1", "match": "method=clean"},
@@ -241,7 +242,7 @@ def test_where_a_tool_has_another_way_it_is_gone(finished, tmp_path, capsys, mon
     check_went_on(work, "blanksky_image", f"clean/{OBS}", "truncated", [second], contents(finished))
 
 
-def test_without_a_calibration_database_nothing_is_begun(finished, archive, tmp_path, capsys, monkeypatch):
+def test_without_a_calibration_database_no_task_begins(finished, archive, tmp_path, capsys, monkeypatch):
     works = [again(finished, tmp_path / "again", f"reprocess/{OBS}"),
              configured(tmp_path / "new", archive, engine="ciao")]
     before = [all_bytes(work) for work in works]
@@ -264,7 +265,7 @@ def test_the_table_has_all_tools(finished):
 # Beside others
 
 
-def test_faults_side_by_side_are_told_apart(ciao, tmp_path, monkeypatch):
+def test_faults_of_parallel_runs_are_reported_separately(ciao, tmp_path, monkeypatch):
     """Eight calls of one tool at once, each with a fault of its own."""
     kinds = ["exit1", "error-line", "killed", "truncated", "full-disk", "no-caldb", "hang", ""]
     errors = {"killed": InputError, "hang": InputError, "full-disk": OutputError}

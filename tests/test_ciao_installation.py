@@ -84,7 +84,7 @@ def test_half_of_one(shell, tmp_path, caldb):
 
 
 @pytest.mark.parametrize("kind", ["exit1", "hang"])
-def test_where_ciaover_does_not_say_the_file_does(shell, tmp_path, monkeypatch, kind):
+def test_the_file_version_replaces_a_failed_ciaover(shell, tmp_path, monkeypatch, kind):
     monkeypatch.setattr("chandra_bin.ciao._installation._WAIT_S", 2.0)
     made = shell(install(tmp_path / "ciao"), STAND_IN_FAULTS=json.dumps({"ciaover": kind}))
     assert find_installation().versions["CIAO"] == "4.17.0"
@@ -161,7 +161,7 @@ def test_the_doctor_finds_all(shell, tmp_path):
     assert found["CIAO's tools"].brings == "contributed scripts: 4.17.0"
 
 
-def test_the_doctor_finds_what_is_missing(shell, tmp_path):
+def test_the_doctor_finds_missing_parts(shell, tmp_path):
     shell(install(tmp_path / "ciao", missing=["deflare", "blanksky"]))
     found = findings(tmp_path)
     assert {what: each.state for what, each in found.items()} == {
@@ -219,7 +219,7 @@ def test_those_that_are_there_are_left_alone(mirror, tmp_path):  # noqa: ARG001
     assert fetch(tmp_path / "arch", ["90001", "90002"], tmp_path / "logs") == []
 
 
-def test_what_has_come_stays_where_a_later_one_is_not_known(mirror, tmp_path, capsys):  # noqa: ARG001
+def test_fetched_observations_stay_after_an_unknown_obsid(mirror, tmp_path, capsys):  # noqa: ARG001
     assert command(["init", "arch", "-o", "work", "--fetch", "90001,99999,90002"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "ObsID 99999: download_chandra_obsid fetched no file (Skipping ObsId 99999 as it was not found" in line
@@ -229,7 +229,7 @@ def test_what_has_come_stays_where_a_later_one_is_not_known(mirror, tmp_path, ca
 
 
 @pytest.mark.parametrize("obsid", ["x1", "", "0", "1 2", "٣"])
-def test_what_is_no_obsid(tmp_path, obsid):
+def test_invalid_obsids_are_refused(tmp_path, obsid):
     with pytest.raises(InputError, match="invalid ObsID"):
         fetch(tmp_path / "arch", [obsid], tmp_path / "logs")
     assert not (tmp_path / "arch").exists()

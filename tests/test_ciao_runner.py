@@ -118,7 +118,7 @@ def test_a_tool_has_surroundings_of_its_own(place, monkeypatch, tmp_path):
     assert place.is_clean()
 
 
-def test_nothing_can_be_asked(place):
+def test_tools_have_no_standard_input(place):
     """A tool that waits for an answer gets the end of its input."""
     place.run("if read answer; then exit 1; fi; test $(readlink /proc/self/fd/0) = /dev/null")
 
@@ -146,7 +146,7 @@ def ciao(tmp_path_factory):
     return install(tmp_path_factory.mktemp("ciao") / "install")
 
 
-def test_eight_runs_at_once_share_nothing(place, ciao, monkeypatch, tmp_path):
+def test_eight_parallel_runs_share_no_files(place, ciao, monkeypatch, tmp_path):
     """All have written their parameters before the first reads them back."""
     go = tmp_path / "go"
     for name, value in {**ciao.env, "STAND_IN_LOG": str(tmp_path / "log"),
@@ -234,7 +234,8 @@ def failure(place, text, error=ToolError, **kwargs):
     ("cp {0} ${{1#*=}}; echo '# fluximage (05 December 2024): ERROR no counts' >&2; exit 1",
      "failed with exit code 1: no counts"),
     ("cp {0} ${{1#*=}}; echo '# dmcopy (CIAO 4.17.0): ERROR: no counts'", "reported an error: no counts"),
-    ("cp {0} ${{1#*=}}; printf '10%%\\r20%%\\r# dmcopy (CIAO 4.17.0): ERROR: no counts'", "reported an error: no counts"),
+    ("cp {0} ${{1#*=}}; printf '10%%\\r20%%\\r# dmcopy (CIAO 4.17.0): ERROR: no counts'",
+     "reported an error: no counts"),
     ("cp {0} ${{1#*=}}; echo Failed to open file x.fits", "reported an error: Failed to open file x.fits"),
     ("cp {0} ${{1#*=}}; printf 'caf\\351 \\377\\376\\n# t (x): ERROR: \\351\\n'", "reported an error: \ufffd"),
     ("echo 'Could not locate x in: y'; echo '# chandra_repro (x): ERROR input error' >&2; exit 1",
@@ -249,11 +250,11 @@ def failure(place, text, error=ToolError, **kwargs):
     ("head -c 99999 /dev/zero >${{1#*=}}", "its output is damaged: "),
     ("mkdir ${{1#*=}}.d; echo text >${{1#*=}}", "its output is damaged: "),
 ])
-def test_failures_are_told_and_leave_nothing(place, fits_file, tmp_path, text, said):
+def test_failures_are_reported_and_leave_no_files(place, fits_file, tmp_path, text, said):
     assert said in failure(place, text.format(fits_file), outputs=[tmp_path / "out.fits"])
 
 
-def test_what_a_script_says_is_in_the_order_in_which_it_said_it(place):
+def test_the_log_has_the_order_of_the_output(place):
     """Python holds back standard output that goes to a pipe, and not standard error."""
     message = failure(place, "import sys\nprint('the reason')\nsys.exit('# t (x): ERROR input error')",
                       interpreter=sys.executable)
@@ -285,7 +286,7 @@ def test_the_current_folder_of_a_tool_has_a_plain_real_path(place, tmp_path, nam
     assert not list(odd.iterdir())
 
 
-def test_an_output_of_an_earlier_run_is_none(place, fits_file, tmp_path):
+def test_an_output_of_an_earlier_run_does_not_count(place, fits_file, tmp_path):
     """It goes too: it is of the run's own folder, and nobody could tell it from a new one."""
     out = tmp_path / "out.fits"
     out.write_bytes(fits_file.read_bytes())
@@ -300,12 +301,12 @@ def test_an_output_that_is_written_again_is_new(place, fits_file, tmp_path):
     assert out.exists()
 
 
-def test_all_outputs_go_where_one_is_missing(place, fits_file, tmp_path):
+def test_all_outputs_are_removed_if_one_is_missing(place, fits_file, tmp_path):
     failure(place, f"cp {fits_file} ${{1#*=}}; cp {fits_file} ${{3#*=}}",
             outputs=[tmp_path / f"{n}.fits" for n in range(3)])
 
 
-def test_a_program_that_is_not_there(place):
+def test_a_missing_program_is_reported(place):
     with pytest.raises(InputError, match=r"^no-such-tool: program of CIAO not found in PATH: reinstall CIAO.*see "):
         place.runner().run(Command("no-such-tool", {}), AsNamed())
     assert f"PATH={os.environ['PATH']}" in place.log
@@ -440,7 +441,7 @@ sys.stdout.write("the end\\n")"""
     assert log.endswith("\nthe end\n")
 
 
-def test_an_error_in_the_midst_of_much_is_heard(place):
+def test_an_error_in_long_output_is_found(place):
     text = """for n in range(40000):
     print(60 * "x")
     if n == 20000:
@@ -450,12 +451,12 @@ def test_an_error_in_the_midst_of_much_is_heard(place):
         place.run(text, interpreter=sys.executable)
 
 
-def test_a_line_without_end_is_heard_in_pieces(place):
+def test_a_very_long_line_is_read_in_parts(place):
     place.run("import sys\nfor n in range(5000): sys.stdout.write(1000 * '.')", interpreter=sys.executable)
     assert len(place.log) < 2.1e6
 
 
-def test_output_that_is_no_text(place):
+def test_binary_output_is_accepted(place):
     said = place.run("import sys\nsys.stdout.buffer.write(bytes(range(256)) * 10 + b'\\n# t (x): WARNING: \\xff\\n')",
                      interpreter=sys.executable)
     assert said.warnings == ("\ufffd",)
@@ -479,7 +480,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize("end", ["", "2>/dev/null"])
 @pytest.mark.parametrize("place_of_logs", ["here", "there"])
-def test_a_full_disk_is_no_failure_of_the_tool(place, small_disk, end, place_of_logs):
+def test_a_full_disk_is_not_reported_as_a_failure_of_the_tool(place, small_disk, end, place_of_logs):
     """For which another way would be tried. Some tools say so; others only fail."""
     place.program(f"head -c 9000000 /dev/zero {end} >${{1#*=}}")
     (small_disk / "scratch").mkdir()

@@ -51,8 +51,8 @@ def test_scaled_flux_leaves_pixels_without_exposure_out():
 
 
 @pytest.mark.parametrize(("flux", "factor", "message"), [
-    (0.0, 2.5, "the sum of flux must be positive, got 0"), (-1.0, 2.5, "the sum of flux must be positive, got -4"), (1.0, 0.0, "factor is 0"),
-    (1.0, np.nan, "factor is nan")])
+    (0.0, 2.5, "the sum of flux must be positive, got 0"), (-1.0, 2.5, "the sum of flux must be positive, got -4"),
+    (1.0, 0.0, "factor is 0"), (1.0, np.nan, "factor is nan")])
 def test_scaled_flux_refuses(flux, factor, message):
     with pytest.raises(InputError, match=message):
         scaled_flux(np.full((2, 2), flux), np.ones((2, 2)), factor)
@@ -62,7 +62,7 @@ def test_sn_of_the_reference_in_counts():
     assert sn_in_counts(70) == pytest.approx(44.3, abs=0.03)
 
 
-def test_bins_of_scaled_flux_have_the_sn_in_counts_that_is_said():
+def test_bins_of_scaled_flux_have_the_stated_sn_in_counts():
     counts = cluster_image((80, 80), 400_000, 3)
     scaled, _ = scaled_flux(counts / 7.0, counts)
     bins = contour_bin(scaled, sn=50, smooth_sn=50)
@@ -131,7 +131,7 @@ def test_names_may_be_texts():
 
 
 @pytest.mark.usefixtures("images")
-def test_images_of_nothing_are_named():
+def test_empty_images_are_refused():
     write_fits("zero.fits", np.zeros(SHAPE), **dict(cluster_header(SHAPE, bin_px=2)))
     with pytest.raises(InputError, match=r"^zero.fits: no pixel of the image of counts is above 0"):
         scale_flux("flux.fits", "zero.fits", "scaled.fits")
@@ -139,7 +139,7 @@ def test_images_of_nothing_are_named():
         remove_sources({"a.fits": "img.fits"}, "mask.fits", expmap="zero.fits")
 
 
-def test_headers_say_what_files_are(images):
+def test_headers_describe_the_files(images):
     header = dict(cluster_header(SHAPE, bin_px=2)) | {
         "BUNIT": "photon/cm**2/s", "HDUNAME": "FLUX_IMAGE", "CONTENT": "IMAGE", "EFFAREA": 400.0, "CALIB": "APPROX"}
     write_fits("about.fits", fits.getdata("flux.fits"), **header)
@@ -260,7 +260,7 @@ def test_scaled_flux_by_the_command_line(images, capsys):
 
 # Filling.
 
-def test_fill_is_what_is_around():
+def test_the_fill_follows_the_surroundings():
     rate = np.where(np.arange(80) < 40, 4.0, 16.0) * np.ones((60, 80))
     counts = np.random.default_rng(0).poisson(rate)
     sources = np.zeros((60, 80), bool)
@@ -296,7 +296,7 @@ def test_fill_follows_the_exposure_and_leaves_masked_pixels():
     assert np.all(filled[15:25, 24] == 0)
 
 
-def test_fill_of_a_source_with_nothing_around():
+def test_a_source_without_surroundings_is_filled_with_zeros():
     filled, lost = fill_sources(np.full((5, 5), 7), np.ones((5, 5), bool))
     assert lost == 25
     assert not filled.any()
@@ -310,7 +310,7 @@ def test_filled_images_are_marked_and_refused(images):
     inside = region_mask(read_regions("src.reg"), ImageCoords(header), SHAPE)
     assert made.pixels == inside.sum()
     assert np.array_equal(data[~inside], fits.getdata("img.fits")[~inside])
-    message = r"img_filled.img: some of its pixels are made up \(FILLED\)"
+    message = r"img_filled.img: some of its pixels are random values for display \(FILLED\)"
     with pytest.raises(InputError, match=message):
         bin_image(made.file, images / "bins")
     with pytest.raises(InputError, match=message):
@@ -324,10 +324,10 @@ def test_filled_images_are_marked_and_refused(images):
 def test_spectra_refuse_a_binmap_of_a_filled_image(images):
     write_events(images / "evt2.fits", random_events(500), ra=258.112, dec=-23.375)
     write_fits("binmap.fits", np.zeros(SHAPE, np.int32), **dict(cluster_header(SHAPE, bin_px=2)) | {"FILLED": True})
-    with pytest.raises(InputError, match=r"binmap.fits: some of its pixels are made up"):
+    with pytest.raises(InputError, match=r"binmap.fits: some of its pixels are random values for display"):
         write_spectra("evt2.fits", images / "binmap.fits", images / "spectra")
 
 
 def test_a_filled_image_must_be_called_so(images):
-    with pytest.raises(InputError, match=r"clean.fits: the name of a filled image ends in _filled.img"):
+    with pytest.raises(InputError, match=r"clean.fits: the name of a filled image must end in _filled.img"):
         fill_image(images / "img.fits", [images / "src.reg"], images / "clean.fits")

@@ -22,8 +22,8 @@ IMAGE = f"{INPUTS}/counts_96x80.fits.gz"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
 
-@pytest.mark.parametrize("words", [[], ["-h"], ["--help"], ["help"], ["help", "bin"],
-                                   *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize("words", [
+    [], ["-h"], ["--help"], ["help"], ["help", "bin"], *([name, "--help"] for name in COMMANDS)])
 def test_help(words, capsys):
     assert run(words) == 0
     out, err = capsys.readouterr()

@@ -280,7 +280,7 @@ def test_sn_is_of_counts_where_a_scaled_flux_is_binned(capsys):
     out, err = capsys.readouterr()
     assert float(re.search(r"S/N \S+ to (\S+),", out)[1]) < 40  # in counts
     assert "the median S/N of the bins is 2" in err
-    assert "and the target is 40" in err
+    assert "but the target is 40" in err
     table, labels = Table.read("d/bins.ecsv"), binmap()
     sums = sum_bins(labels, counts)
     assert np.median(sums.sn) < 0.7 * 40
@@ -405,8 +405,8 @@ BAD = {
     "truncated": (["half.fits.gz"], "half.fits.gz: the compressed file is truncated"),
     "shapes differ": ([IMAGE, "--mask", f"{INPUTS}/ones_mask_128.fits.gz"], "128 x 128"),
     "sn zero": ([IMAGE, "--sn=0"], "sn is 0"),
-    "all negative": (["negative.fits"], "negative.fits: all 81 pixels that are used are negative or zero"),
-    "all zero": (["zero.fits"], "zero.fits: all 81 pixels that are used are zero"),
+    "all negative": (["negative.fits"], "negative.fits: all 81 used pixels are negative or zero"),
+    "all zero": (["zero.fits"], "zero.fits: all 81 used pixels are zero"),
     "no exposure": ([IMAGE, "--expmap=noexp.fits"], "noexp.fits: no pixel of the exposure map is above 0"),
     "scale without background": ([IMAGE, "--background-scale=2"], "background_scale needs background: give both"),
     "map without background": ([IMAGE, "--expmap=noexp.fits", "--background-expmap=noexp.fits"],
@@ -478,7 +478,7 @@ def on_terminal(*words):
 
 
 def shown_on(reading, is_enough=lambda _: False):
-    """What comes to a terminal, until it is enough or nobody has it open."""
+    """Read the output on a terminal until a condition is met or the terminal is closed."""
     seen = b""
     while not is_enough(seen):
         ready, _, _ = select.select([reading], [], [], 120)
@@ -493,7 +493,7 @@ def shown_on(reading, is_enough=lambda _: False):
 @pytest.mark.full
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_nothing(stop, tmp_path):
-    """Stopped where progress has been told of once: not in the midst of imports, and long before the end."""
+    """Interrupt the run after the first progress report: after the imports, and long before the end."""
     shape = (1024, 1024)
     with Path("big.fits").open("wb") as file:
         write_image(file, cluster_image(shape, 4_000_000), cluster_header(shape))
@@ -557,7 +557,7 @@ def test_a_mask_on_another_grid_is_told_of(capsys):
     with Path("mask.fits").open("wb") as file:
         write_image(file, np.ones(shape, "i2"), header)
     assert run(["bin", "img.fits", "-o", "out", "--mask", "mask.fits", "-q"]) == 0
-    assert "the mask lies up to 3 physical pixels beside the image img.fits" in capsys.readouterr().err
+    assert "the mask lies up to 3 physical pixels from the image img.fits" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -164,7 +164,7 @@ BAD = {
     "smoothsn negative": ([IMAGE, "--smoothsn=-1"], "-1"),
     "all NaN": (["nan.fits"], "nan.fits: no pixel is left"),
     "all masked": ([IMAGE, "--mask=zero.fits"], "no pixel is left"),
-    "all zero": (["zero.fits"], "zero.fits: all 7680 pixels that are used are zero"),
+    "all zero": (["zero.fits"], "zero.fits: all 7680 used pixels are zero"),
     "infinite": (["inf.fits"], "inf.fits: has 1 infinite pixel; replace"),
     "exposure no number": (["words.fits"], "words.fits: the keyword EXPOSURE must be a number, got 'long'"),
     "no folder to write to": ([IMAGE, "--out=/proc/none/a.fits"], "/proc/none: cannot be written"),

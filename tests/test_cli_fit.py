@@ -111,14 +111,14 @@ def test_temperatures_and_norms_are_the_simulated_ones(here, tmp_path):
 
 
 def test_seconds_of_bins_are_the_exposure_there(here):
-    """Beside the exposure map that the simulator made of thinned photons, which has the vignetting of each pixel."""
+    """Weights agree with the simulator's exposure map of thinned photons, which has the vignetting of each pixel."""
     weights = ResponseWeights.read(here / "responses.fits")
     with fits.open(here / "sim/truth/90001_exposure.fits") as hdus:
         live = hdus[0].data.max()
     for obsid in (90001, 90002):
         mine = weights.obsid == obsid
         seconds = np.bincount(weights.bin[mine], weights.seconds[mine], 25)
-        # On chip 7 all of the exposure but for bad pixels and columns and what the vignetting varies over a tile.
+        # On chip 7 all of the exposure, except for bad pixels and columns and the vignetting across a tile.
         assert np.median(seconds) == pytest.approx(19_500, rel=0.04)
         assert seconds.max() < 1.03 * live
     assert (weights.counts >= 0).all()
@@ -144,7 +144,7 @@ def test_the_table_of_fits_reads_back(here):
     assert (file.redshift, file.abundance_table, file.background) == (0.1, "angr", "blank sky")
     np.testing.assert_allclose(file.area_arcsec2, 400 * (8 * 0.492) ** 2, rtol=1e-3)
     np.testing.assert_array_equal(table["kt"], result.kt)
-    assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1 / cm5")
+    assert (str(table["kt"].unit), str(table["norm"].unit)) == ("keV", "1e+14 / cm5")
     assert result.covariance.shape == (25, 3, 3)
     known = np.isfinite(result.kt_low)
     np.testing.assert_allclose((result.kt - result.kt_low)[known], result.ends[known, 0, 0])
@@ -167,12 +167,11 @@ def test_spectra_and_models_are_written_in_groups_of_channels(here):
         assert grouped.exposure_s[dataset] == row["EXPOSURE"]
         assert grouped.low_kev[groups][0] == pytest.approx(0.5, abs=0.0146)
         assert grouped.high_kev[groups][-1] == pytest.approx(7, abs=0.0146)
-    of_bins = grouped.sums(grouped.counts).reshape(25, 2).sum(axis=1)
-    background = grouped.sums(grouped.background).reshape(25, 2).sum(axis=1)
+    of_bins, background, model = (np.add.reduceat(each, grouped.offsets[:-1:2]) for each in (
+        grouped.counts, grouped.background, grouped.model))
     # The amounts of the background are fitted: they differ from its own counts within the noise of these.
     assert np.all(np.abs(of_bins - background - result.net_counts) < np.sqrt(result.background_counts))
     # The best model has the counts that there are: its norm is free.
-    model = grouped.sums(grouped.model).reshape(25, 2).sum(axis=1)
     good = result.good()
     assert np.abs((model - result.net_counts) / np.sqrt(of_bins))[good].max() < 1
     assert good.sum() > 20
@@ -182,7 +181,7 @@ def test_maps_have_values_errors_and_units(here, tmp_path):
     assert run(["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path), "--depth", "constant", "-q"]) == 0
     result, labels = read_fit(here / "fit.ecsv").result, fits.getdata("binmap.fits")
     for name, unit in (("kt", "keV"), ("pressure", "keV cm-3"), ("entropy", "keV cm2"), ("density", "cm-3"),
-                       ("norm", "cm-5 arcsec-2")):
+                       ("norm", "10**14 cm-5 arcsec-2")):
         with fits.open(tmp_path / f"{name}.fits") as hdus:
             assert hdus[0].header["BUNIT"] == unit
             assert "brems" in str(hdus[0].header["MODEL"])
@@ -393,13 +392,13 @@ def test_a_band_without_channels_is_refused(capsys):
 def test_bins_of_another_map_are_refused(capsys):
     labels, header = fits.getdata("binmap.fits", header=True)
     fits.writeto("other.fits", np.where(labels < 20, labels, -1), header)
-    assert "was made of another binmap than other.fits" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
+    assert "was made from another binmap than other.fits" in error_of(capsys, "maps", "other.fits", "fit.ecsv")
     assert run(["spectra", "@evt.list", "other.fits", "-o", "few", "-q"]) == 0
     words = ["fit", "few", "--responses", "responses.fits", *FIT[4:], "-o", "few.ecsv"]
     assert "is of other bins than responses.fits" in error_of(capsys, *words)
     # The same numbers in other pixels, too.
     fits.writeto("turned.fits", labels.T.copy(), header)
-    assert "was made of another binmap than turned.fits" in error_of(capsys, "maps", "turned.fits", "fit.ecsv")
+    assert "was made from another binmap than turned.fits" in error_of(capsys, "maps", "turned.fits", "fit.ecsv")
 
 
 def test_excluded_pixels_are_neither_in_spectra_nor_in_areas(copied):
@@ -421,7 +420,7 @@ def test_excluded_pixels_are_neither_in_spectra_nor_in_areas(copied):
 
 
 def test_weights_by_counts_are_shares_of_the_flux(copied):
-    """Two tiles of which one has half the area: its share of the counts is lower, not its share of the photons."""
+    """One of two tiles has half the area: its share of the counts is lower, not its share of the photons."""
     from dataclasses import replace
 
     from chandra_bin.spectral.ogip import read_arf
@@ -455,7 +454,7 @@ def test_responses_of_another_observation_or_place_are_refused(capsys):
     other["arf"][first] = tiles["arf"][~first]
     other.write("other.csv", format="ascii.csv")
     said = error_of(capsys, *words, "other.csv")
-    assert "is of ObsID 90002 (OBS_ID), and is given for 90001: correct the table" in said
+    assert "is of ObsID 90002 (OBS_ID), but is given for 90001: correct the table" in said
     hours = tiles.copy()
     hours["ra"] /= 15
     hours.write("hours.csv", format="ascii.csv")
@@ -473,7 +472,7 @@ def test_spectra_without_a_background_are_said_to_have_none(capsys):
 @pytest.mark.usefixtures("copied")
 def test_a_volume_is_counted_from_a_centre_in_the_binmap(capsys, tmp_path):
     words = ["maps", "binmap.fits", "fit.ecsv", "-o", str(tmp_path / "v"), "--depth", "volume"]
-    assert "is counted from a centre" in error_of(capsys, *words)
+    assert "needs a centre" in error_of(capsys, *words)
     assert "is not in the binmap" in error_of(capsys, *words, "--centre", "17.2", "-23.375")
     assert "is not in the binmap" in error_of(capsys, *words, "--centre", "nan", "nan")
     assert run([*words, "--centre", "258.112", "-23.375", "-q"]) == 0

@@ -1,4 +1,4 @@
-"""``chandra-bin fluximage``: files, headers, what is found beside an event file, and bad input."""
+"""``chandra-bin fluximage``: files, headers, ancillary files next to an event file, and bad input."""
 
 import shutil
 
@@ -72,8 +72,8 @@ def test_the_root_of_names_may_be_an_option(folder, flat, capsys):
     assert flux("evt2.fits", "-o", "a") == 0
     assert (folder / "a_broad_flux.img").exists()
     capsys.readouterr()
-    for words, text in ((["evt2.fits"], "say where the output goes"), (["evt2.fits", ""], "would begin with nothing"),
-                        (["evt2.fits", "-o", ""], "would begin with nothing"), (["evt2.fits", "-"], "standard output")):
+    for words, text in ((["evt2.fits"], "the output is missing"), (["evt2.fits", ""], "OUTROOT is empty"),
+                        (["evt2.fits", "-o", ""], "OUTROOT is empty"), (["evt2.fits", "-"], "standard output")):
         assert flux(*words) == 2
         line, = capsys.readouterr().err.splitlines()
         assert text in line
@@ -175,7 +175,7 @@ def test_an_aspect_solution_of_half_the_time_gives_way_to_the_events(folder, fla
     assert flux("evt2.fits", "a") == 0
     assert products("a_")[3]["EXPASP"] == "events"
     half, missing = warned(capsys.readouterr().err)
-    assert "evt2.fits: two.fits (ASOLFILE in its header) is not beside it: the aspect solution is one.fits" in missing
+    assert "two.fits (ASOLFILE in its header) is not in its folder: the aspect solution is one.fits" in missing
     assert "one.fits: the aspect solution has no rows in 0.5 of the good time" in half
     assert flux(f"evt2.fits[time={START}:{START + 9000}]", "b") == 0
     assert products("b_")[3]["EXPASP"] == "asol"
@@ -186,7 +186,7 @@ def test_half_an_aspect_solution_is_better_than_none(folder, flat, capsys):
     time = START + np.arange(0, 10_000, 2.0)
     write_asol(folder / "pcadf00754_000N001_asol1.fits", time, *dither_at(time))
     assert flux("evt2.fits", "a") == 0
-    assert "the dither is taken to be the same then" in warned(capsys.readouterr().err)[0]
+    assert "the dither of the other rows is used" in warned(capsys.readouterr().err)[0]
     assert unevenness(*products("a_")[:2])[0] == pytest.approx(1, abs=0.08)
 
 
@@ -212,7 +212,7 @@ def test_events_of_no_time_change_nothing(folder, flat):
 def test_without_anything_the_dither_is_assumed_and_said(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat, drop=("chipx", "chipy"))
     assert flux("evt2.fits", "a") == 0
-    assert "no aspect solution" in warned(capsys.readouterr().err)[0]
+    assert "as the aspect solution is missing and events" in warned(capsys.readouterr().err)[0]
     counts, exposure, _, header = products("a_")
     assert header["EXPASP"] == "assumed"
     assert any("assumed to be 8 arcsec" in line for line in header["HISTORY"])
@@ -298,7 +298,7 @@ def test_filters_on_the_sky_take_exposure_away(folder, flat):
     assert flux("evt2.fits[sky=box(4100,4000,200,100,0)]", "c", binsize=1) == 0
     made = products("c_")
     assert made[1].shape == (101, 201)
-    assert made[3]["EXPASP"] == "events"  # all of them, and not those in the box
+    assert made[3]["EXPASP"] == "events"  # all events, also those outside the box
 
 
 @pytest.mark.parametrize("binsize", [4, *(pytest.param(size, marks=pytest.mark.full) for size in (1, 16))])
@@ -326,7 +326,7 @@ def test_outlines_that_are_given_and_not_used_are_told(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat)
     (folder / "fov.fits").write_bytes((folder / "evt2.fits").read_bytes())
     assert flux("evt2.fits", "a", "--fovfile", "fov.fits") == 0
-    assert "fov.fits: is given and not used" in warned(capsys.readouterr().err)[0]
+    assert "fov.fits: is not used" in warned(capsys.readouterr().err)[0]
 
 
 def test_the_grid_of_an_image_is_taken(folder, flat):
@@ -373,7 +373,7 @@ def test_old_products_are_kept_without_clobber(folder, flat, capsys):
 def test_chips_without_good_times_have_no_exposure(folder, flat, capsys):
     write_flat_sky(folder / "evt2.fits", flat, good_times={3: [(START, START + 20_000)]})
     assert flux("evt2.fits", "a") == 0
-    assert "chips 2 have events and no good times" in warned(capsys.readouterr().err)[0]
+    assert "chips 2 have events but no good times" in warned(capsys.readouterr().err)[0]
     both = flat["ccd_id"] == 3
     assert products("a_")[0].sum() < 1.2 * both.sum()
 
@@ -453,38 +453,38 @@ def evt(*words):
 BAD = {
     "HRC": (with_header(INSTRUME="HRC"), "e.fits: is of HRC: exposure maps are made"),
     "continuous clocking": (with_header(READMODE="CONTINUOUS"), "continuous clocking"),
-    "rows that are no number": (with_header(FIRSTROW="one"), "e.fits: FIRSTROW is 'one', and should be a whole"),
-    "merged": (with_header(OBS_ID="Merged"), "e.fits: is of several observations"),
-    "unknown array": (unknown_chips, "says nowhere which chips were on"),
-    "no roll": (no_roll, "says nowhere how the telescope was rolled"),
-    "another tangent point": (other_grid, "like.fits: its tangent point is not that of e.fits"),
+    "rows that are not a number": (with_header(FIRSTROW="one"), "e.fits: FIRSTROW must be a whole"),
+    "merged": (with_header(OBS_ID="Merged"), "e.fits: holds several observations"),
+    "unknown array": (unknown_chips, "cannot determine which chips were on"),
+    "no roll": (no_roll, "the roll angle (ROLL_PNT) is missing"),
+    "another tangent point": (other_grid, "like.fits: its tangent point differs from that of e.fits"),
     "no physical coordinates": (image_without_physical, "like.fits: the header has no physical coordinates"),
-    "an aspect of another time": (asol_of_another_time, "asol.fits: the aspect solution is of another time"),
+    "an aspect of another time": (asol_of_another_time, "asol.fits: the aspect solution does not cover the time of"),
     "empty": (lambda folder, flat: [write_flat_sky(
         folder / "e.fits", {name: values[:0] for name, values in flat.items()}).name], "e.fits: holds no events"),
     "nothing passes": (evt("[energy=600:601,time=82650000:82650001]", "--bands", "0.6:0.601:0.6"), "no event passes"),
     "no good time": (lambda folder, flat: [write_flat_sky(folder / "e.fits", flat, good_times={
         3: [], 2: []}).name], "has no good time"),
-    "a band that is filtered away": (evt("[energy=500:2000]", "--bands", "hard"), "leave nothing of the band hard"),
+    "a band that is filtered away": (evt("[energy=500:2000]", "--bands", "hard"), "exclude all of the band hard"),
     "an unknown band": (evt("", "--bands", "pink"), "unknown energy band 'pink'"),
     "a high threshold": (evt("", "--expmapthresh", "1e30"), "is above the largest exposure"),
-    "a threshold that is none": (evt("", "--expmapthresh", "much"), "the threshold is 'much'"),
-    "a negative area": (evt("", "--area", "-3"), "the area is -3 cm²"),
-    "an area of time": (evt("", "--area", "3", "--units", "time"), "units=time has no area"),
+    "an invalid threshold": (evt("", "--expmapthresh", "much"), "the threshold must be a percentage"),
+    "a negative area": (evt("", "--area", "-3"), "the area must be above 0, got -3 cm²"),
+    "an area of time": (evt("", "--area", "3", "--units", "time"), "units=time uses no area"),
     "an enclosed fraction of 1": (evt("", "--psfecf", "1"), "the enclosed fraction must be between 0 and 1, got 1"),
-    "a negative vignetting": (evt("", "--vignetting", "-0.5"), "the vignetting is -0.5, and should be from 0"),
-    "a vignetting above 1": (evt("", "--vignetting", "1.000000001"), "the vignetting is 1.000000001,"),
+    "a negative vignetting": (evt("", "--vignetting", "-0.5"), "the vignetting must be from 0"),
+    "a vignetting above 1": (evt("", "--vignetting", "1.000000001"), "10 arcmin, got 1.000000001"),
     "pixels larger than a chip": (evt("", "--binsize", "100000"), "pixels of 100000 sky pixels are larger than a chip"),
     "tiny pixels": (evt("", "--binsize", "1e-6"), "pixels are too many; give limits, or larger pixels"),
-    "two outputs": (evt("", "-o", "other"), "two outputs are named, out/ and other"),
+    "two outputs": (evt("", "-o", "other"), "two outputs are given, out/ and other"),
     "pixels of nothing": (evt("", "--binsize", "0"), "the pixel size must be positive, not 0"),
-    "a binning": (evt("[bin sky=4]"), "fluximage makes the images itself"),
+    "a binning": (evt("[bin sky=4]"), "fluximage bins the images itself"),
     "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
     "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),
-    "channels beside the band": (channels, "leave nothing of the band hard"),
+    "channels outside the band": (channels, "exclude all of the band hard"),
     "no such file": (evt("", "--badpixfile", "no.fits"), "no.fits: no such file"),
-    "a bad pixel file that is none": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),
-    "an aspect that is none": (evt("", "--asolfile", "e.fits"), "e.fits: is not an aspect solution"),
+    "an invalid bad pixel file": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),
+    "an invalid aspect solution": (evt("", "--asolfile", "e.fits"), "e.fits: is not an aspect solution"),
     "an outline far off": (evt("[sky=circle(100,100,20)]"), "no event passes"),
 }
 
@@ -518,7 +518,7 @@ def test_events_whose_chips_do_not_fit_are_placed_by_the_header(folder, capsys):
     write_events(folder / "evt2.fits", random_events(20_000), header={"SIM_Z": SIM_Z})
     assert flux("evt2.fits", "a") == 0
     assert products("a_")[3]["EXPGEOM"] == "header"
-    assert "events do not tell it" in warned(capsys.readouterr().err)[0]
+    assert "events do not determine it" in warned(capsys.readouterr().err)[0]
 
 
 class TestRealData:
@@ -562,8 +562,8 @@ def test_copies_of_events_elsewhere_find_nothing_and_say_so(folder, flat, capsys
     assert flux("far/away/from/evt2.fits", "a") == 0
     assert products("a_")[3]["EXPBPIX"] == "none"
     aspect, bad = warned(capsys.readouterr().err)
-    assert "asol.fits (ASOLFILE in its header) is not beside it: the dither is that of the events" in aspect
-    assert "acisf00754_bpix1.fits (BPIXFILE in its header) is not beside it: bad pixels: edges of chips" in bad
+    assert "asol.fits (ASOLFILE in its header) is not in its folder: the dither is that of the events" in aspect
+    assert "acisf00754_bpix1.fits (BPIXFILE in its header) is not in its folder: bad pixels: edges of chips" in bad
     assert run(["fluximage", "far/away/from/evt2.fits", "b/", "--binsize", "8"]) == 0
     assert "pixels; dither: events, chips: events, file of bad pixels: none\n" in capsys.readouterr().out
     assert run(["merge", "-q", "far/away/from/evt2.fits", "-o", "m", "--binsize", "8", "--exposure"]) == 0
@@ -624,10 +624,10 @@ class TestMerged:
         assert run(["merge", "-q", "a.fits[energy=2000:7000][chipx=1:1000]", "b.fits", "-o", "m", "--binsize", "8",
                     "--exposure"]) == 0
         chipx, band = warned(capsys.readouterr().err)[:2]
-        assert "does not know the filter on chipx" in chipx
+        assert "ignores the filter on chipx" in chipx
         assert "less than the band broad" in band
         assert run(["merge", "-q", "a.fits[energy=2000:7000]", "-o", "n", "--bands", "soft", "--exposure"]) == 2
-        assert "leave nothing of the band soft" in capsys.readouterr().err
+        assert "exclude all of the band soft" in capsys.readouterr().err
 
     def test_instruments_are_looked_at_first(self, folder, flat, capsys):
         write_flat_sky(folder / "h.fits", flat, header={"INSTRUME": "HRC"})

@@ -135,7 +135,7 @@ def test_exposures_are_those_of_the_first_chip_that_is_left(capsys):
     times = {7: [(START, START + 1000)], 3: [(START, START + 900)]}
     write_events("evt2.fits", random_events(500, chips=(3, 7), seconds=900), good_times=times, seconds=1000)
     assert run(["lightcurve", "evt2.fits[bin time=::100]", "lc.fits"]) == 0
-    warning = "the good times GTI3 are 900 s, GTI7 1000 s; exposures are those of GTI7: choose one, [ccd_id=7]"
+    warning = "the good times GTI3 are 900 s, GTI7 1000 s; exposures are those of GTI7: select one by [ccd_id=7]"
     assert warning in one_line(capsys)
     assert fits.getdata("lc.fits", 1)["EXPOSURE"].sum() == pytest.approx(1000 * DTCOR)
     assert run(["lightcurve", "evt2.fits[ccd_id=3][bin time=::100]", "lc.fits", "--clobber"]) == 0
@@ -205,13 +205,13 @@ def test_real_events_have_the_exposure_of_their_header(shared, capsys):
 
 
 @pytest.mark.parametrize(("words", "text"), [
-    (["evt2.fits", "lc.fits"], "evt2.fits: says nothing of time bins: add [bin time=::259.28]"),
+    (["evt2.fits", "lc.fits"], "evt2.fits: time bins are missing: add [bin time=::259.28]"),
     (["evt2.fits[bin sky=4]", "lc.fits"], "character 11: a light curve has bins of time alone"),
     (["evt2.fits[bin time]", "lc.fits"], "the length of a time bin is missing: time=::259.28"),
     (["evt2.fits[bin time=::1e-6]", "lc.fits"], "use longer bins"),
-    (["evt2.fits[ccd_id=8][bin time=::10]", "lc.fits"], "none of the chips"),
-    (["evt2.fits[bin time=::10]"], "say where the output goes"),
-    (["evt2.fits[bin time=::10]", "lc.fits", "-o", "lc2.fits"], "two outputs are named, lc.fits and lc2.fits"),
+    (["evt2.fits[ccd_id=8][bin time=::10]", "lc.fits"], "exclude all chips"),
+    (["evt2.fits[bin time=::10]"], "the output is missing"),
+    (["evt2.fits[bin time=::10]", "lc.fits", "-o", "lc2.fits"], "two outputs are given, lc.fits and lc2.fits"),
     (["evt2.fits[bin time=::10]", "evt2.fits"], "evt2.fits: is an input and an output at once"),
     (["notime.fits[bin time=::10]", "lc.fits"], "notime.fits: block EVENTS has no column time"),
     (["none.fits[bin time=::10]", "lc.fits"], "none.fits: no such file"),

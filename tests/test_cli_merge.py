@@ -55,7 +55,7 @@ def test_a_list_of_what_is_not_there_is_named(pair, capsys):
     (pair / "text.fits").write_text("a.fits\nhello\n")
     assert run(["merge", "@text.fits", "-o", "merged"]) == 2
     assert capsys.readouterr().err == (
-        "chandra-bin merge: error: @text.fits: lists hello, and there is no such file\n")
+        "chandra-bin merge: error: @text.fits: lists hello, which does not exist\n")
 
 
 def test_a_list_makes_merge_obs_files(pair, capsys):
@@ -285,7 +285,7 @@ def test_another_frame_is_taken_into_that_of_the_first(pair):
     expected = column_wcs(header).all_world2pix(*sky, 1)
     np.testing.assert_allclose([rows["x"].astype(float), rows["y"].astype(float)], expected, rtol=0,
                                atol=np.spacing(np.float32(8191)))
-    assert 0.01 < np.hypot(rows["x"] - old["x"], rows["y"] - old["y"]).max() < 0.2  # FK5 is 0.03" beside ICRS
+    assert 0.01 < np.hypot(rows["x"] - old["x"], rows["y"] - old["y"]).max() < 0.2  # FK5 differs from ICRS by 0.03"
 
 
 @pytest.mark.usefixtures("pair")
@@ -305,7 +305,7 @@ def test_columns_that_not_all_have_are_left_out_with_a_warning(capsys):
     write_events("b.fits", b, obsid="755", ra=RA, drop=("phas", "grade"))
     assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
     warning, = capsys.readouterr().err.splitlines()
-    assert "the columns grade are not in all files" in warning
+    assert "the columns grade are missing in some files" in warning
     assert "left out: phas, grade" in str(table("merged/merged_evt.fits")[1]["HISTORY"]).replace("\n", "")
     assert table("merged/merged_evt.fits")[0].names == [
         "time", "ccd_id", "chipx", "chipy", "x", "y", "energy", "pi", "status"]
@@ -315,7 +315,7 @@ def test_columns_that_not_all_have_are_left_out_with_a_warning(capsys):
 
 
 @pytest.mark.parametrize(("second", "said"), [
-    ({"obsid": "754"}, "b.fits: is of ObsID 754, as a.fits is"),
+    ({"obsid": "754"}, "b.fits: duplicate of a.fits"),
     ({"header": {"READMODE": "CONTINUOUS"}}, "b.fits: is in continuous clocking"),
     ({"obsid": "Merged"}, "b.fits: is merged already"),
 ])
@@ -356,7 +356,7 @@ def test_parts_of_one_observation_are_merged(pair, capsys, headers, stems):
 def test_events_that_may_be_the_same_are_not_counted_twice(pair, capsys, headers):
     parts_of(pair, *headers)
     assert run(["merge", "a.fits", "b.fits", "-o", "merged", "-q"]) == 0
-    assert "is of ObsID 754, as a.fits is, and is skipped" in capsys.readouterr().err
+    assert "duplicate of a.fits (ObsID 754)" in capsys.readouterr().err
     assert len(table("merged/merged_evt.fits")[0]) == 4000
 
 
@@ -383,14 +383,14 @@ def bad_input(arguments, capsys, folder):
 @pytest.mark.parametrize(("arguments", "said"), [
     (["a.fits", "gone.fits"], "gone.fits: no such file"),
     (["@gone.list"], "gone.list"),
-    (["a.fits[bin sky=4]"], "leave this out"),
+    (["a.fits[bin sky=4]"], "remove this"),
     (["a.fits[cols time,x,y]"], "energy"),
     (["a.fits[foo=1]"], "character"),
     (["a.fits[energy=20000:]"], "no event is left"),
     (["a.fits", "--bands", "ultrahard"], "'ultrahard'"),
     (["a.fits", "--binsize", "0"], "0"),
     (["a.fits", "--binsize", "nan"], "nan"),
-    (["b.fits", "a.fits", "--binsize", "1e-4"], "too large; give limits, or larger pixels: [x=low:high] behind the "),
+    (["b.fits", "a.fits", "--binsize", "1e-4"], "too large; give limits, or larger pixels: add [x=low:high] to"),
     (["a.fits", "--binsize", "1e-4"], "--binsize above 0.0001"),
     (["a.fits", "--binsize", "1e-9"], "pixels are too many"),
     (["a.fits", "--refcoord", "here"], "'here'"),
@@ -425,7 +425,7 @@ def test_an_event_far_off_is_named_with_its_file(pair, capsys, column, value):
     line = bad_input(["a.fits", "b.fits", "--refcoord", "b.fits", "-o", "merged"], capsys, pair)
     assert f"b.fits: with its event at {column} = {value:g}, an image of " in line
     assert "is too large" in line
-    assert f"[{column}=low:high] behind the file, or --binsize above 1" in line
+    assert f"add [{column}=low:high] to the name of the file, or give --binsize above 1" in line
     assert run(["merge", "a.fits", f"b.fits[{column}=0:8192]", "--refcoord", "b.fits", "-o", "merged", "-q"]) == 0
 
 
@@ -469,7 +469,7 @@ def test_outputs_are_replaced_only_when_asked_for_and_inputs_never(pair, capsys)
 
 @pytest.mark.full
 def test_a_real_observation_with_itself_elsewhere(shared, tmp_path, monkeypatch):
-    """MSH 15-52 beside a copy whose tangent point is moved by 3', its x and y along with it."""
+    """MSH 15-52 and a copy whose tangent point is moved by 3', with x and y moved accordingly."""
     monkeypatch.chdir(tmp_path)
     real = shared / "data/msh1552/msh1552_acis_evt2.fits.gz"
     with fits.open(real) as hdus:

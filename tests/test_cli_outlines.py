@@ -188,15 +188,15 @@ def test_bins_take_regions():
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    ("regions contbin_binmap.fits", "say where the outlines shall go"),
+    ("regions contbin_binmap.fits", "give an output for the outlines"),
     ("regions none.fits -o out", "none.fits: no such file"),
     ("regions half.fits -o out", "half.fits: holds 0.5 where a binmap holds whole bin numbers"),
-    ("regions huge.fits -o out", "which is no bin number"),
+    ("regions huge.fits -o out", "which is out of range for bin numbers"),
     ("regions empty.fits -o out", "empty.fits: no pixel is in a bin"),
     ("regions bare.fits -o out", "choose another system: --system image, with --format ds9"),
     ("regions sky.fits -o out", "choose another system: --system fk5, icrs, wcs or image"),
     ("convert all.reg rest.reg --image img.fits -o made.reg",
-     "made.reg: is the name of a file, and 2 files are converted: give a folder"),
+     "made.reg: is the name of a file, but 2 files are converted: give a folder"),
     ("regions bare.fits -o out --system fk5 --format ds9", "bare.fits: the header has no sky coordinates"),
     ("regions contbin_binmap.fits -o out --system nonsense", "unknown sky frame 'nonsense'"),
     ("regions contbin_binmap.fits -o out --system image", "CIAO reads image coordinates as physical ones"),
@@ -251,7 +251,7 @@ def test_a_map_of_two_bins_is_no_mask(capsys):
     assert listing("bins") == ["xaf_0.reg", "xaf_1.reg"]
     assert call("regions mask.fits -o outline") == 0
     assert listing("outline") == ["mask.reg"]
-    assert "taken for a mask" in capsys.readouterr().err
+    assert "read as a mask" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("binmap")

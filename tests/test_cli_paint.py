@@ -132,7 +132,7 @@ BAD = {
     "binary list": (["-l", "binmap.gz"], "binmap.gz: cannot be read: is not a text file"),
     "no table": (["--table", "none.csv"], "none.csv: no such file"),
     "no column bin": (["--table", "nobin.csv"], "nobin.csv: has no column named bin, only a, b"),
-    "bins are no numbers": (["--table", "float.csv"], "float.csv: the column bin must hold whole numbers"),
+    "bins are not numbers": (["--table", "float.csv"], "float.csv: the column bin must hold whole numbers"),
     "one bin twice": (["--table", "twice.csv"], "twice.csv: bin 1 has more than one row"),
     "column of another name": (["--table", "bins.csv"], "only bins, kT; if bins is meant, rename it to bin"),
     "no numbers": (["--table", "text.csv"], "text.csv: has no column of numbers"),

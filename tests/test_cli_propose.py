@@ -86,7 +86,7 @@ def test_the_area(field, capsys):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_where_there_is_nothing_to_propose_there_is_no_file(field, capsys):
-    """Also none of before; and that is no failure."""
+    """An earlier proposal is removed, and the command succeeds."""
     write_fits("flat.fits", np.random.default_rng(1).poisson(0.03, FIELD).astype(np.int32),
                **dict(cluster_header(FIELD, bin_px=2)))
     assert call("cluster img.fits -o c.reg -q") == call("sources src.fits img.fits -o p.reg -q") == 0
@@ -114,13 +114,13 @@ def test_a_users_file_stays(field, capsys):
     for line in ("cluster img.fits -o c.reg", "sources src.fits img.fits -o p.reg", "area exp.fits -o r"):
         assert call(line) == 0
         said = capsys.readouterr()
-        assert said.out.count("the file that is there is yours, and stays; both are in ") == 1
-        assert said.err.endswith("is there already, and is used as it is\n")
+        assert said.out.count("your file is not changed; both are in ") == 1
+        assert said.err.endswith("exists already, and is used without change\n")
     for line in ("cluster flat.fits -o c.reg -q", "sources none.fits img.fits -o p.reg -q"):
         assert call(line) == 0
         said = capsys.readouterr().err
         assert said.startswith("warning: ")
-        assert said.endswith("is yours, and stays\n")
+        assert said.endswith("is your file and stays unchanged\n")
     assert [(field / name).read_text() for name in ("c.reg", "p.reg", "r/square.reg")] == [text] * 3
 
 

@@ -61,7 +61,7 @@ def test_files_are_replaced_and_higher_ones_are_told_of(capsys):
     assert run(["make-region-files", "map.fits", "-q"]) == 0
     write_fits("map.fits", np.zeros((1, 3), "f4"))  # whole numbers as floats are taken
     assert run(["make-region-files", "map.fits", "-q"]) == 0
-    assert capsys.readouterr().err == "warning: xaf_1.reg and others are there from an earlier run with more bins\n"
+    assert capsys.readouterr().err == "warning: xaf_1.reg and others remain from an earlier run with more bins\n"
     assert "rotbox(1.5,0.5,3,1,0)" in Path("xaf_0.reg").read_text()
 
 
@@ -75,7 +75,7 @@ def test_a_gap_in_the_numbers_ends_the_files(tmp_path, capsys):
 @pytest.mark.parametrize(("data", "keywords", "said"), [
     (np.full((2, 2), -1), {}, "no pixel is in bin 0"),
     (np.full((2, 2), 0.5), {}, "holds 0.5"),
-    (np.full((2, 2), 2**40), {}, "which is no bin number"),
+    (np.full((2, 2), 2**40), {}, "which is out of range for bin numbers"),
     (np.zeros((2, 2, 2)), {}, "no 2-D image"),
     (np.zeros((2, 2), "i4"), {**PHYSICAL, "CDELT2P": 3.0}, "give --bin"),
 ])
@@ -101,5 +101,5 @@ def test_header_of_the_binmap_is_left_alone():
 def test_a_grid_that_is_none(words, capsys):
     write_fits("map.fits", np.zeros((2, 2), "u1"))
     assert run(["make-region-files", "map.fits", "-o", "out", *words.split()]) == 1
-    assert "no grid" in capsys.readouterr().err
+    assert "invalid grid" in capsys.readouterr().err
     assert not Path("out").exists()

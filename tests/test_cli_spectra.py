@@ -151,7 +151,7 @@ def test_blank_skies_may_be_one_a_chip(capsys):
             assert header["BACKSCAL"] == pytest.approx(other["BACKSCAL"], rel=1e-12)
     Path("twice.list").write_text("bkg.fits\nbkg.fits\n")
     said = error_of(capsys, "evt2.fits", "binmap.fits", "--background", "@twice.list", "-o", "no")
-    assert "more than one has events of chip" in said
+    assert "duplicate events of chip" in said
 
 
 def test_headers_are_those_of_ogip():
@@ -429,7 +429,7 @@ def test_a_binmap_must_have_bins_a_sky_and_whole_numbers(capsys):
 @pytest.mark.parametrize(("obsid", "said"), [("Merged", "'Merged'"), ("../../x", "'../../x'"), ("", "''")])
 def test_what_is_no_obsid_never_names_a_folder(capsys, obsid, said):
     write_events("odd.fits", SOURCE, obsid=obsid)
-    assert f"odd.fits: OBS_ID is {said}, and names the folder" in error_of(capsys, "odd.fits", "binmap.fits")
+    assert f"odd.fits: OBS_ID is {said}: it must be the number" in error_of(capsys, "odd.fits", "binmap.fits")
 
 
 def test_an_observation_comes_once(capsys):
@@ -441,7 +441,7 @@ def test_an_observation_comes_once(capsys):
 def test_a_stack_has_as_many_backgrounds(capsys):
     write_events("evt3.fits", random_events(10, 8), obsid="12345")
     Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
-    assert "1 background is named for 2 event files" in error_of(
+    assert "1 background is given for 2 event files" in error_of(
         capsys, "@evt.list", "binmap.fits", "--background", "bkg.fits")
 
 
@@ -462,7 +462,7 @@ def test_backgrounds_that_cannot_be_scaled(capsys):
     write_events("plain.fits", BEHIND)
     for limit, words in (("energy=500:10000", "energies of 500:10000 eV"), ("pi=1:700", "channels (pi) 1:700")):
         for names in (("plain.fits", f"evt2.fits[{limit}]"), (f"plain.fits[{limit}]", "evt2.fits")):
-            assert f"fits[{limit}]: holds {words} only, and not all of the 9 - 12 keV" in with_background(*names)
+            assert f"fits[{limit}]: holds only {words}, but scaling the background needs all" in with_background(*names)
     assert "bkg.fits[ccd_id=2]: has no events on the chips of evt2.fits[ccd_id=0], 0, but on 2" in with_background(
         "bkg.fits[ccd_id=2]", "evt2.fits[ccd_id=0]")
     write_events("elsewhere.fits", BEHIND, ra=100.0, header=SCALES)
@@ -508,7 +508,7 @@ def test_a_background_needs_no_good_times(capsys):
 
 def test_sky_filters_in_a_name_are_said_to_leave_the_area(capsys):
     assert run(["spectra", "evt2.fits[sky=circle(4096.5,4096.5,60)]", "binmap.fits"]) == 0
-    assert "its filters on the sky take events, but no area of the bins (BACKSCAL)" in warnings_of(capsys)[0]
+    assert "its filters on the sky remove events, but not the area of the bins (BACKSCAL)" in warnings_of(capsys)[0]
 
 
 def test_columns_must_hold_whole_numbers(capsys):

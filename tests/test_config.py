@@ -39,7 +39,7 @@ def text_of(folder, text, name="config.json"):
 
 @pytest.mark.parametrize("toml", [False, True])
 @pytest.mark.parametrize("values", [LEAST, OTHERS])
-def test_what_is_written_is_read_again(tmp_path, values, toml):
+def test_a_configuration_is_read_as_written(tmp_path, values, toml):
     file = write_config(tmp_path / "work", values, toml=toml)
     assert file == tmp_path / "work" / ("config.toml" if toml else "config.json")
     config = read_config(tmp_path / "work")
@@ -72,7 +72,7 @@ def test_the_json_has_the_references_form(tmp_path):
         "name": "perseus", "sn": 70, "smooth_sn": None, "obs_ids": ["754", "16626"]}
 
 
-def test_contours_follow_the_target_where_their_sn_is_not_set():
+def test_the_contour_sn_defaults_to_a_fraction_of_the_target():
     assert Settings(**LEAST).contour_sn == pytest.approx(0.6 * 70)
     assert Settings(**LEAST, sn=33.3).contour_sn == pytest.approx(0.6 * 33.3)
     assert Settings(**LEAST, smooth_sn=100).contour_sn == 100
@@ -115,7 +115,7 @@ def test_toml_has_our_names_alone(tmp_path, old, new):
 
 
 @pytest.mark.parametrize("toml", [False, True])
-def test_no_constraint_is_written_and_read_again(tmp_path, toml):
+def test_a_missing_constraint_is_read_as_written(tmp_path, toml):
     write_config(tmp_path, LEAST | {"constrain": None}, toml=toml)
     assert read_config(tmp_path).settings.constrain is None
 
@@ -124,12 +124,12 @@ def test_obsids_may_be_numbers_and_lose_zeros(tmp_path):
     assert read_config(write_json(tmp_path, LEAST | {"obs_ids": [754, "02345"]})).settings.obs_ids == ["754", "2345"]
 
 
-def test_an_editors_mark_of_utf_8_is_no_error(tmp_path):
+def test_a_byte_order_mark_is_accepted(tmp_path):
     (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf" + json.dumps({"info_dict": LEAST}).encode())
     assert read_config(tmp_path).settings.name == "perseus"
 
 
-def test_absolute_folders_stay_what_they_are(tmp_path):
+def test_absolute_folders_are_unchanged(tmp_path):
     assert read_config(write_json(tmp_path, LEAST | {"cluster_directory": "/data/x"})).cluster_directory == Path(
         "/data/x")
 
@@ -146,7 +146,7 @@ def test_absolute_folders_stay_what_they_are(tmp_path):
     ("maxiter", 2.5, "maxiter = 2.5"),
     ("band", "0.5:7", "band = '0.5:7': unknown energy band '0.5:7': give broad, "),
     ("band", "csc", "band = 'csc': csc has several bands"),
-    ("bands", ["0.5:7:2"], "hold two of the label 0.5-7"),
+    ("bands", ["0.5:7:2"], "have the label 0.5-7"),
     ("ecf", 1, "ecf = 1: input should be less than 1"),
     ("engine", "idl", "engine = 'idl': input should be 'auto', 'native' or 'ciao'"),
     ("binning_image", "flux", "binning_image = 'flux'"),
@@ -202,7 +202,7 @@ def test_wrong_values_are_named(tmp_path, name, value, message, toml):
     ('{"info_dict": {}, "flags": []}', "flags: keys must be among reprocessed, "),
     ("[" * 100_000, "cannot be read"),
 ])
-def test_damaged_json_is_said(tmp_path, text, message):
+def test_damaged_json_is_reported(tmp_path, text, message):
     with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'config.json'))}: (?i:{message})"):
         read_config(text_of(tmp_path, text))
 
@@ -210,23 +210,23 @@ def test_damaged_json_is_said(tmp_path, text, message):
 @pytest.mark.parametrize(("text", "message"), [
     ("name = ", "cannot be read"), ('name = "a"\nname = "b"', "cannot be read: cannot overwrite a value"),
     ('[info_dict]\nname = "a"', "info_dict: unknown setting")])
-def test_damaged_toml_is_said(tmp_path, text, message):
+def test_damaged_toml_is_reported(tmp_path, text, message):
     with pytest.raises(InputError, match=f"^{re.escape(str(tmp_path / 'config.toml'))}: (?i:.*{message})"):
         read_config(text_of(tmp_path, text, "config.toml"))
 
 
-def test_bytes_that_are_no_text_are_said(tmp_path):
+def test_bytes_other_than_text_are_reported(tmp_path):
     (tmp_path / "config.json").write_bytes(b'{"info_dict": "\xff"}')
     with pytest.raises(InputError, match=r"config.json: cannot be read: .*utf-8"):
         read_config(tmp_path)
 
 
-def test_a_typo_is_said_with_the_name_that_is_near(tmp_path):
+def test_a_misspelt_setting_gets_a_suggestion(tmp_path):
     with pytest.raises(InputError, match="smoth_sn: unknown setting; do you mean smooth_sn"):
         read_config(write_json(tmp_path, LEAST | {"smoth_sn": 7}))
 
 
-def test_all_that_is_wrong_is_said_at_once(tmp_path):
+def test_all_invalid_settings_are_reported_together(tmp_path):
     with pytest.raises(InputError) as error:
         read_config(write_json(tmp_path, {"name": "x", "obs_ids": ["1"], "ecf": 3, "zzz": 1}))
     assert str(error.value) == (f"{tmp_path / 'config.json'}: cluster_directory: is missing; ecf = 3: input should be "
@@ -239,7 +239,7 @@ def test_two_configurations_are_refused(tmp_path):
         read_config(tmp_path)
 
 
-def test_a_folder_without_configuration_says_how_to_make_one(tmp_path):
+def test_a_missing_configuration_is_an_error_with_advice(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match=f"make one by 'chandra-bin init DIR -o {folder}'"):
             read_config(folder)
@@ -306,6 +306,6 @@ def test_every_setting_makes_a_task_again_when_it_changes(tmp_path):
     ({"nh_is": "loose"}, "nh_is"),
     ({"nh_is": "tied", "redshift_is": "free"}, "nh_is is tied and redshift_is is free: one must be fixed"),
 ])
-def test_what_fits_need_is_checked(tmp_path, values, message):
+def test_settings_that_fits_need_are_checked(tmp_path, values, message):
     with pytest.raises(InputError, match=message):
         read_config(write_json(tmp_path, LEAST | values))

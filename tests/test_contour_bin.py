@@ -104,7 +104,7 @@ def test_automask_as_reference(scene: Scene) -> None:
 
 
 @given(scenes(COUNTS + FLOATS, largest=16))
-def test_bins_cover_what_is_usable(scene: Scene) -> None:
+def test_bins_cover_usable_pixels(scene: Scene) -> None:
     scene.options["scrub_large"] = None
     got = run(scene)
     used = scene.reference()["use"] >= 1
@@ -124,7 +124,7 @@ def test_bins_grow_in_one_piece(scene: Scene) -> None:
 
 
 @given(scenes(("poisson", "ties", "flat"), largest=16))
-def test_table_is_what_the_pixels_say(scene: Scene) -> None:
+def test_the_table_follows_from_the_pixels(scene: Scene) -> None:
     got = run(scene)
     options = scene.reference()
     counts = scene.counts.astype(float)
@@ -239,7 +239,7 @@ def test_progress_rises_from_0_to_1(threads: int) -> None:
     assert done[-1] <= 1
 
 
-def test_what_progress_raises_stops_it() -> None:
+def test_an_exception_of_progress_stops_the_work() -> None:
     def stop(done: float) -> None:
         raise KeyError(done)
 
@@ -311,7 +311,7 @@ def test_exposure_nowhere(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("value", [0.0, np.nan, -3.0, np.inf])
 @pytest.mark.parametrize("name", ["exposure", "background_exposure"])
-def test_exposure_time_of_nothing(name: str, value: float) -> None:
+def test_invalid_exposure_times_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match="exposure"):
         contour_bin(COUNTS_5X6, background=np.ones((5, 6)), **{name: value})
 
@@ -391,7 +391,7 @@ def test_a_mask_of_numbers_is_refused():
 
 
 @pytest.mark.parametrize("threads", [0, -3, 1.5])
-def test_a_number_of_threads_that_is_none(threads):
+def test_invalid_numbers_of_threads_are_refused(threads):
     with pytest.raises(InputError, match="threads is"):
         contour_bin(np.full((6, 6), 9), threads=threads)
 

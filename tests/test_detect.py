@@ -31,7 +31,7 @@ def distances(found, sources):
 
 
 @pytest.mark.parametrize("scale", [1.0, 1.5, 4.0])
-def test_the_hat_sums_to_nothing(scale):
+def test_the_hat_sums_to_zero(scale):
     kernel = hat(scale)
     assert abs(kernel.sum()) < 1e-3 * np.abs(kernel).sum()
     assert kernel.max() == kernel[len(kernel) // 2, len(kernel) // 2] == 2
@@ -192,7 +192,7 @@ def test_a_wide_psf_is_one_source(with_psf):
         assert all(source.psf_sigma == 4 for source in found.sources)
 
 
-def test_neighbours_are_told_apart():
+def test_neighbours_are_resolved():
     sources = [(100, 100, 200, 1.0), (106, 100, 100, 1.0), (60, 40, 100, 1.0)]
     found = detect_sources(sky(160, 0.05, sources), DetectionOptions(sigthresh=1e-6))
     assert max(distances(found, sources)) < 0.6
@@ -222,7 +222,7 @@ def exposed_square(size=512):
     return exposure * (1 - 0.7 * np.exp(-((v / 8) ** 4)))
 
 
-def test_edges_and_gaps_are_no_sources():
+def test_edges_and_gaps_give_no_sources():
     exposure = exposed_square()
     draw = np.random.default_rng(10)
     options = DetectionOptions(sigthresh=1e-5)
@@ -234,7 +234,7 @@ def test_edges_and_gaps_are_no_sources():
     assert found[0].exposed == (~outside).sum()
 
 
-def test_sources_beside_an_edge_are_found():
+def test_sources_near_an_edge_are_found():
     exposure = exposed_square()
     image = np.random.default_rng(11).poisson(0.1 * exposure)
     y, x = 256, np.flatnonzero(exposure[256] > 0.95)[2]
@@ -255,7 +255,7 @@ def test_pixels_without_data_hold_no_source():
     assert not found.cells[np.isnan(image)].any()
 
 
-def test_a_cluster_is_left_out_where_it_is_known():
+def test_sources_in_a_known_cluster_are_not_listed():
     model = cluster_model((512, 512))
     draw = np.random.default_rng(12)
     image = draw.poisson(3e5 * model / model.sum() + 0.02)
@@ -302,7 +302,7 @@ def test_images_without_counts_have_no_sources():
         assert not detect_sources(np.zeros((64, 64))).sources
 
 
-def test_bright_everywhere_is_no_source():
+def test_a_uniformly_bright_image_has_no_source():
     assert not detect_sources(np.full((128, 128), 1000)).sources
 
 

@@ -22,7 +22,7 @@ PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
 
 
 def ask(folder, *words, path="", site=None):
-    """Exit code and findings, by what was looked for, of a process with this PATH, and these modules before others."""
+    """Exit code and findings by component, of a process with this PATH, and these modules before others."""
     done = subprocess.run([PROGRAM, "doctor", "--json", *words], cwd=folder, capture_output=True, text=True,
                           check=False, env={"PATH": str(path), **({"PYTHONPATH": str(site)} if site else {})})
     assert not done.stderr
@@ -149,7 +149,7 @@ def test_a_folder_where_nothing_can_be_written(capsys):
 def test_a_folder_that_is_none(tmp_path, name, capsys):
     (tmp_path / "file").touch()
     assert run(["doctor", str(tmp_path / name)]) == 2
-    assert capsys.readouterr().err == f"chandra-bin doctor: error: {tmp_path / name}: there is no such folder\n"
+    assert capsys.readouterr().err == f"chandra-bin doctor: error: {tmp_path / name}: no such folder\n"
 
 
 def fails_with(number):

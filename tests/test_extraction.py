@@ -99,7 +99,7 @@ def test_lists_of_an_earlier_run_go(capsys):
 @pytest.mark.usefixtures("binned")
 def test_what_cannot_be_listed_is_refused():
     Path("regions/xaf_0_sex.reg").unlink()
-    with pytest.raises(InputError, match=r"xaf_0_sex.reg: is not there, and the bin has events"):
+    with pytest.raises(InputError, match=r"xaf_0_sex.reg: does not exist, but the bin has events"):
         write()
     with pytest.raises(InputError, match="must hold 1 bin or more, got 0"):
         write(bins_a_list=0)

@@ -17,7 +17,7 @@ def pyplot(monkeypatch):
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    monkeypatch.setattr(plt, "show", lambda: None)  # would warn that there is no window
+    monkeypatch.setattr(plt, "show", lambda: None)  # would warn that no window exists
     yield plt
     plt.close("all")
 

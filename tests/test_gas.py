@@ -88,7 +88,7 @@ def test_rates_of_pixels_are_those_of_their_photons():
 
 def test_a_model_without_the_temperatures_of_the_cluster_is_refused():
     model = thermal_model(ModelOptions(model="brems"), kt_limits_kev=(3, 5))
-    with pytest.raises(InputError, match="3 to 5 keV, and the cluster"):
+    with pytest.raises(InputError, match="3 to 5 keV, but the cluster needs"):
         simulate.make_scene(1, 1000, 1000, model)
 
 

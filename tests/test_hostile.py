@@ -398,7 +398,7 @@ def test_windows_whose_columns_are_no_numbers(number, form, what):
                                   "x=:-5"])
 def test_images_binned_beyond_all_bounds(axis):
     write_fits("i.fits", np.ones((4, 4), np.int16), CRVAL1P=1.0, CRVAL2P=1.0)
-    with pytest.raises(InputError, match=r"too (far|large)|ends before it begins"):
+    with pytest.raises(InputError, match=r"too large|ends beyond|lies outside"):
         read_image(f"i.fits[bin {axis}]")
 
 

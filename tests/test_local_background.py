@@ -114,7 +114,7 @@ def test_the_radius_of_a_region_is_1_on_its_edge():
     np.testing.assert_allclose(radius**2, ((x - 58) / 34) ** 2 + ((y - 62) / 27) ** 2, rtol=0.02, atol=0.02)
 
 
-def test_a_fit_refuses_what_has_no_background():
+def test_a_fit_without_background_is_refused():
     field = Field(0)
     with pytest.raises(InputError, match=r"cannot be fitted to 0 counts in 0 pixels"):
         fit_local_background(field.counts, field.exposure, field.particles, np.ones(SHAPE, bool), cluster=field.region)
@@ -176,16 +176,16 @@ def test_a_local_background_of_particles_and_sky_by_the_command(observed, tmp_pa
     assert abs(expected.sum() - truth) < 3 * np.hypot(header["BKGFERR"] * expected.sum(), truth / np.sqrt(high))
     assert run(["background", str(image), "--expmap", str(exposure), "--exclude", str(folder / "cluster.reg"), "-o",
                 "before"]) == 0
-    assert "All of it is spread as the exposure map" in capsys.readouterr().out
+    assert "The whole background, with particles, is distributed" in capsys.readouterr().out
 
 
 def test_a_local_background_refuses_events_without_particles(observed, tmp_path, monkeypatch):
     folder, events = observed
     monkeypatch.chdir(tmp_path)
     files = folder / "m/0.5-7_thresh.img", folder / "m/0.5-7_thresh.expmap", "out"
-    with pytest.raises(InputError, match=r"no event of 9 - 12 keV, which tell of particles, is on .*do not filter"):
+    with pytest.raises(InputError, match=r"no event of 9 - 12 keV, which measure particles, is on .*do not filter"):
         write_local_background(*files, cluster=folder / "cluster.reg", events=[f"{events}[energy=500:7000]"])
-    with pytest.raises(InputError, match="the region of the cluster is for a fit of particles and sky: give the"):
+    with pytest.raises(InputError, match="the region of the cluster is used by a fit of particles and sky: give the"):
         write_local_background(*files, cluster=folder / "cluster.reg")
     with pytest.raises(InputError, match=r"^3 \+- 0: a ratio of particles and its error must be above 0"):
         write_local_background(*files, cluster=folder / "cluster.reg", events=[events], particle_ratio=(3, 0))

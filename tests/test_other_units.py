@@ -52,7 +52,7 @@ def test_tables_keep_their_names(xmm, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::chandra_bin.ChandraBinWarning")
 def test_the_warning_names_the_tables_and_the_column(xmm, tmp_path):
-    with pytest.warns(Warning, match=r"good times STDGTI03 are 8700 s, STDGTI01 8900 s; .*choose one, \[ccdnr=1\]"):
+    with pytest.warns(Warning, match=r"good times STDGTI03 are 8700 s, STDGTI01 8900 s; .*select one by \[ccdnr=1\]"):
         write_light_curve(f"{xmm}[bin time=::100]", tmp_path / "c.lc")
 
 

@@ -248,7 +248,7 @@ def test_event_filters_use_the_sky_of_a_table(tmp_path):
 
 
 def binmap_of(path, **sky):
-    """Two bins beside each other, of 40 x 80 pixels each."""
+    """Two adjacent bins of 40 x 80 pixels each."""
     labels = np.zeros((80, 80), np.int32)
     labels[:, 40:] = 1
     header = Header({**SKY, "CRVAL1": 150.0, "CRVAL2": 60.0, "CRPIX1": 40.5, "CRPIX2": 40.5, "CDELT1": -0.0005,

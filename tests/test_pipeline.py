@@ -64,7 +64,7 @@ def test_all_tasks_are_done(whole):
     assert {each.task.name: each.kind for each in runner.status(whole)} == dict.fromkeys(TASKS, "done")
 
 
-def test_files_are_where_the_reference_has_them(whole):
+def test_files_have_the_paths_of_the_step_scripts(whole):
     for name in ("reprocessed_data/90001/acisf90001_repro_evt2.fits", "reprocessed_data/90001/90001_0.5-7_thresh.img",
                  "reprocessed_data/90001/90001_0.5-7_thresh.expmap", "reprocessed_data/90001/90001_0.5-7.psf",
                  "reprocessed_data/90001/90001_src_0.5-7.fits", "reprocessed_data/90001/90001_src_0.5-7-noem.reg",
@@ -167,7 +167,7 @@ def test_the_table_has_both_signals_to_noise(work, binning_image):
         assert "the target is 15 in the scaled flux; bins have" in State(work).records["bin"].facts["S/N in counts"]
 
 
-def test_a_finished_pipeline_does_nothing(work):
+def test_a_finished_pipeline_runs_no_task(work):
     before = products(work)
     assert runner.run(work).ran == ()
     assert products(work) == before
@@ -191,7 +191,7 @@ CHANGES = {
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("name", [name if name in ("sn", "flux_factor") else
                                   pytest.param(name, marks=pytest.mark.full) for name in CHANGES])
-def test_a_setting_makes_again_what_depends_on_it(work, name):
+def test_a_changed_setting_makes_dependent_tasks_again(work, name):
     value, expected = CHANGES[name]
     change_settings(work, **{name: value})
     assert list(runner.run(work).ran) == expected
@@ -281,7 +281,7 @@ def test_tasks_depend_on_all_that_they_read(archive, tmp_path, settings):
 
 
 @pytest.mark.full
-def test_another_sn_strands_nothing(work):
+def test_bins_of_another_target_sn_stay(work):
     before = products(work)
     change_settings(work, sn=40)
     runner.run(work)
@@ -303,7 +303,7 @@ def test_another_sn_strands_nothing(work):
         ("reprocessed_data/90001/90001_cluster.reg",
          ["clean/90001", "merge", "flux", "sources", "crop", "bin", "sky-regions"]))),
 ])
-def test_an_edited_region_makes_again_what_depends_on_it(work, name, expected):
+def test_an_edited_region_makes_dependent_tasks_again(work, name, expected):
     region = work / name
     edited = region.read_text().splitlines()
     last = edited[-1].rsplit("(", 1)
@@ -353,7 +353,7 @@ def spoil_unseen(file):
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_verify_finds_what_looks_untouched(work):
+def test_verify_finds_changes_that_keep_size_and_time(work):
     runner.run(work)  # the files of a copy are other files, and are taken over
     flux = layout_of(work).flux
     spoil_unseen(flux)
@@ -363,7 +363,7 @@ def test_verify_finds_what_looks_untouched(work):
 
 
 @pytest.mark.full
-def test_run_makes_again_what_verify_finds(work, capsys):
+def test_run_makes_tasks_again_that_verify_finds(work, capsys):
     before = products(work)
     runner.run(work)  # the files of a copy are other files, and are taken over
     flux = layout_of(work).flux
@@ -386,7 +386,7 @@ def test_another_name_has_folders_of_its_own(work):
 
 
 @pytest.mark.full
-def test_an_empty_file_of_sources_removes_none(work):
+def test_an_empty_source_file_removes_no_source(work):
     (work / "merge_small/broad_src_0.5-7-pointsources.reg").write_text("# Region file format: CIAO version 1.0\n")
     runner.run(work)
     assert State(work).records["crop"].facts["counts in sources"] == 0
@@ -399,7 +399,7 @@ def test_a_step_is_made_again_when_asked(work):
     assert products(work) == before
 
 
-def test_a_step_outside_the_range_is_not_made_again(work):
+def test_redo_of_a_step_outside_the_range_is_refused(work):
     with pytest.raises(InputError, match="step 7 cannot be made again in a run of steps 1 to 5"):
         runner.run(work, last=5, redo=[7])
     assert {each.kind for each in runner.status(work)} == {"done"}
@@ -438,7 +438,7 @@ def test_a_link_leads_to_the_folder(work, tmp_path):
     assert runner.run(link, redo=[2], last=2).ran == ("reprocess/90001", "reprocess/90002")
 
 
-def test_a_dry_run_says_what_would_be_run(work, capsys):
+def test_a_dry_run_lists_the_tasks_to_run(work, capsys):
     change_settings(work, sn=40)
     before = products(work)
     assert command(["run", str(work), "--dry-run"]) == 0
@@ -448,12 +448,12 @@ def test_a_dry_run_says_what_would_be_run(work, capsys):
     assert products(work) == before
 
 
-def test_a_dry_run_says_which_steps_are_not_asked_for(work, capsys):
+def test_a_dry_run_marks_steps_that_are_not_selected(work, capsys):
     change_settings(work, sn=40)
     assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2:] for line in lines if "done" not in line] == [
-        ["bin", "to", "do", "not", "asked", "for"], ["sky-regions", "waits", "not", "asked", "for"]]
+        ["bin", "to", "do", "not", "selected"], ["sky-regions", "waits", "not", "selected"]]
 
 
 @pytest.mark.full
@@ -553,7 +553,7 @@ def test_the_log_holds_every_call(whole):
         assert word in text
 
 
-def test_what_is_not_done_anew_is_said(whole):
+def test_simulated_events_have_no_calibration_warning(whole):
     warnings = [text for record in State(whole).records.values() for text in record.warnings]
     assert not any("not reprocessed" in text for text in warnings)
     facts = [State(whole).records[f"reprocess/{obsid}"].facts for obsid in (90001, 90002)]
@@ -580,7 +580,8 @@ def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
         assert not any("noise alone" in text for text in before)
         (warned,) = [text for text in after if "noise alone" in text]
         assert warned.startswith("noise alone puts ")
-        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are kept; ", warned)
+        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are kept; ",
+                         warned)
 
 
 def edited(work, **keywords):
@@ -667,7 +668,7 @@ def test_an_archive_that_cannot_be_used_is_one_line(simulated, tmp_path, capsys,
     assert products(work) == {}
 
 
-def test_an_archive_that_lost_an_observation_spoils_no_product(archive, work, tmp_path):
+def test_a_lost_observation_does_not_change_products(archive, work, tmp_path):
     folder = tmp_path / "spoilt"
     shutil.copytree(archive / "90001", folder / "90001")
     before = products(work)
@@ -678,7 +679,7 @@ def test_an_archive_that_lost_an_observation_spoils_no_product(archive, work, tm
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    (b"{", "state.json: cannot be read"), (b"[]", "is no state"), (b'{"format": 99}', "of format 99")])
+    (b"{", "state.json: cannot be read"), (b"[]", "is not a valid state file"), (b'{"format": 99}', "has format 99")])
 def test_a_broken_state_is_one_line(work, capsys, content, message):
     file = work / ".chandra-bin/state.json"
     file.write_bytes(content)
@@ -713,7 +714,7 @@ def test_no_clean_time_is_one_line(archive, tmp_path, capsys):
 
 
 @pytest.mark.full
-def test_no_sources_is_no_error(archive, tmp_path):
+def test_an_image_without_sources_is_valid(archive, tmp_path):
     """The observations of a cluster whose point sources are cut out of the events."""
     folder = tmp_path / "sim"
     shutil.copytree(archive, folder)

@@ -147,7 +147,7 @@ def test_each_missing_file_is_said_once(msh1552):
     said = [text for record in State(msh1552).records.values() for text in record.warnings]
     (missing,) = [text for text in said if "not found" in text]
     assert "asol, bpix, msk, flt not found" in missing
-    assert not [text for text in said if "is not beside" in text]
+    assert not [text for text in said if "is not in its folder" in text]
     assert len(set(said)) == len(said)
 
 

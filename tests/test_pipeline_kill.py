@@ -162,12 +162,12 @@ def check_full_disk(archive, undisturbed, small_disk, share):
     return process.returncode == 2
 
 
-def test_a_full_disk_spoils_nothing(archive, undisturbed, small_disk):
+def test_a_full_disk_damages_no_file(archive, undisturbed, small_disk):
     assert check_full_disk(archive, undisturbed, small_disk, 0.6)
 
 
 @pytest.mark.long
-def test_ten_full_disks_spoil_nothing(archive, undisturbed, small_disk):
+def test_ten_full_disks_damage_no_product(archive, undisturbed, small_disk):
     rng = random.Random(1)
     assert sum(check_full_disk(archive, undisturbed, small_disk, rng.uniform(0.005, 0.9)) for _ in range(10)) >= 8
 

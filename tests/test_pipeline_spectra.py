@@ -4,6 +4,8 @@ import html
 import json
 import re
 import shutil
+import zlib
+from base64 import b64decode
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.survey import begin, survey
 from chandra_bin.report import write_report
 from chandra_bin.spectral.fit_table import read_fit
+from chandra_bin.spectral.grouped import GroupedSpectra
 from pipeline_work import change_settings
 
 FITS = {"spectra": True, "response_tiles": "../cluster/truth/tiles.ecsv", "redshift": 0.1, "nh": 0.05, "model": "brems"}
@@ -58,9 +61,27 @@ def test_temperatures_of_a_simulated_cluster(work):
     assert 'id="fits"' in page
     assert 'data-column="kt"' in page
     check_report_of_fits(work, layout, page, result.bin.size)
+    check_report_of_free_column_densities(work, layout)
     # A file that is lost is to be made again.
     layout.bin_responses.unlink()
     assert {each.task.name for each in runner.status(work) if each.kind == "to do"} == {"bin-responses"}
+
+
+def check_report_of_free_column_densities(work, layout):
+    """Look for the map of nH, the parameter of the bins and how many bins have the given one."""
+    change_settings(work, nh_is="free")
+    assert ran(work) == {"fit", "maps"}
+    result = read_fit(layout.fit).result
+    known = np.isfinite(result.nh_low + result.nh_high) & result.good()
+    page = write_report(work).read_text()
+    shown = f"column density, {known.sum()} of {known.size} bins"
+    assert f"Three maps of the bins side by side: {shown.replace(',', ', its lower and its upper error;')}." in page
+    if (given := result.is_given("nh") & result.good()).any():
+        assert f"{given.sum()} column density fixed" in page
+    texts = json.loads(zlib.decompress(b64decode(json.loads(re.search(
+        r'id="spectra-data"[^>]*>(.*?)</script>', page, re.DOTALL).group(1))["texts"])))
+    rows = [each["parameters"][-1] for each in texts["fits"].values() if each["parameters"]]
+    assert {row[0] for row in rows} == {"nH (10²² cm⁻²)"}
 
 
 def check_report_of_fits(work, layout, page, bins):
@@ -122,7 +143,53 @@ def test_without_effective_areas_there_are_maps_of_hardness(work):
         assert words not in page
 
 
-def test_a_table_of_responses_that_is_lost_is_said_at_once(work):
+def without_blank_sky(work, obsids):
+    """Remove the blank-sky events that step 3 made, and their records of steps 3 and 4, as in a run without them."""
+    layout, state = Layout.of(work, read_config(work).settings), work / ".chandra-bin/state.json"
+    content = json.loads(state.read_text())
+    for obsid in obsids:
+        sky = layout.obs(obsid).background_events
+        sky.unlink()
+        name = str(sky.relative_to(work))
+        for record in (each for task, each in content["tasks"].items() if task not in ("bin-spectra", "bin-responses")):
+            for kind in ("inputs", "outputs"):
+                record[kind].pop(name, None)
+    state.write_text(json.dumps(content))
+
+
+@pytest.mark.usefixtures("without_pictures", "plain_report")
+def test_observations_without_a_blank_sky_are_not_fitted(work):
+    """One without: the other alone is fitted. None with one: maps of hardness, and fits before are not shown."""
+    without_blank_sky(work, ["90002"])
+    change_settings(work, **FITS)
+    said = []
+    runner.run(work, watch=lambda event: said.append(event.text) if event.kind == "warning" else None)
+    assert any(text.startswith("ObsID 90002: no blank-sky events (blank_sky)") for text in said)
+    layout = Layout.of(work, read_config(work).settings)
+    with fits.open(layout.bin_spectra("90001")) as first, fits.open(layout.bin_spectra("90002")) as second:
+        assert [len(first), len(second)] == [3, 2]  # with the block of the background, and without
+    assert set(GroupedSpectra.read(layout.fit_spectra).obsid.tolist()) == {90001}
+    result = read_fit(layout.fit).result
+    assert (result.reason == "ok").mean() > 0.7
+    assert 1.5 < np.nanmedian(fits.getdata(layout.maps / "kt.fits")) < 10
+
+    without_blank_sky(work, ["90001"])
+    said.clear()
+    runner.run(work, watch=lambda event: said.append(event.text) if event.kind == "warning" else None)
+    (text,) = [text for text in said if "blank-sky" in text]
+    assert text.startswith("ObsID 90001, 90002: no blank-sky events (blank_sky)")
+    assert "temperatures are not fitted, and the maps are of hardness" in text
+    assert (layout.maps / "hardness.fits").is_file()
+    assert not (layout.maps / "kt.fits").exists()
+    assert all(each.kind == "done" for each in runner.status(work))
+    page = write_report(work).read_text()
+    assert "Hardness (H - S) / (H + S), with net counts" in page
+    assert "not applied: no observation has blank-sky events, so nothing is fitted" in page
+    for words in ("Comparison with the simulation", "spectra-data", 'data-column="kt"'):
+        assert words not in page
+
+
+def test_a_missing_table_of_responses_is_reported_at_once(work):
     change_settings(work, **FITS | {"response_tiles": "gone.csv"})
     with pytest.raises(InputError, match=r"gone.csv: no such file"):
         runner.run(work)

@@ -142,7 +142,7 @@ def test_a_bin_with_most_pixels_is_pale(composed):
     assert colours[0, 0].min() < 230
 
 
-def test_a_title_is_text_and_no_formula(composed):
+def test_a_title_is_plain_text(composed):
     binmap = np.zeros((5, 5), np.int32)
     bins_png(np.full((5, 5), 30), binmap, np.array([15.0]), ImageCoords(cluster_header((5, 5))), "$x_{ $")
     (title,) = [text for text in composed[0].texts if text.get_text() == "$x_{ $"]
@@ -252,7 +252,7 @@ def test_light_curves_without_counts_or_with_many_bins(figures):
 
 @pytest.mark.parametrize("kept", [None, GTI.of([], []), GTI.of([5e8], [5e8 + 300])])
 @pytest.mark.parametrize("rates", [[1, 1, 1, 200], [0, 0, 0, 0], [1, 2, 1, 2]])
-def test_kept_and_cut_bins_of_a_light_curve_are_told_apart(composed, rates, kept):
+def test_good_and_cut_bins_of_a_light_curve_differ(composed, rates, kept):
     curve = curve_of(rates)
     good = None if kept is None else kept_bins(curve, kept)
     light_curve_png(curve, good, "a $title_ <b>")

@@ -68,6 +68,22 @@ def test_lines_stand_above_the_bar(tmp_path):
         assert re.search(rf"\r\x1b\[2K{line}\r\n.*{after}", shown, re.DOTALL)
 
 
+TWICE = """
+from chandra_bin.cli._command import progress_bar
+with progress_bar(1.0, "work") as bar:
+    for done in (0.5, 0.9, 0.2, 0.4, 0.95, 1.0):
+        bar(done)
+"""
+
+
+def test_work_that_reports_less_than_before_does_not_hold_up_the_bar(tmp_path):
+    code, _, shown = run_on_terminal([sys.executable, "-c", TWICE], tmp_path)
+    assert code == 0
+    parts = [int(part) for part in re.findall(r"work  \[[#-]+\] +(\d+)%", shown)]
+    assert parts == sorted(parts)
+    assert {90, 95, 100} <= set(parts)
+
+
 def test_parts_of_the_work_are_reported_in_their_range(caplog):
     with caplog.at_level("DEBUG", logger="chandra_bin.progress"):
         assert list(reporting("abcd", start=0.5)) == list("abcd")

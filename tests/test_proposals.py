@@ -54,7 +54,7 @@ def test_a_beta_model_is_found_with_its_shape(core, ratio, angle, x, y):
     assert found.a == pytest.approx(7.0 * core, rel=0.12)
 
 
-def test_the_aperture_is_that_many_sigma_of_what_it_holds():
+def test_the_aperture_has_that_many_sigmas_of_the_emission():
     """Against sums over pixels, on a model without noise."""
     model = beta_model(FIELD, 170.3, 140.6, 8, 0.7, 40) * 1e7
     found = find_cluster(model + 1e-9).aperture
@@ -115,7 +115,7 @@ def test_a_masked_core_does_not_end_the_signal():
 
 
 def test_a_known_background_is_taken_away():
-    """A background that is not flat would pull the cluster along, but for its image."""
+    """The background image prevents that a gradient of the background displaces the cluster."""
     slope = 0.02 + 0.6 * np.linspace(0, 1, FIELD[1]) ** 2 * np.ones(FIELD)
     counts = RANDOM(2).poisson(2e4 * beta_model(FIELD, 120, 150, 8, 0.7, 90) + slope)
     found = find_cluster(counts, background=slope)
@@ -124,7 +124,7 @@ def test_a_known_background_is_taken_away():
     assert abs(found.curve.background) < 0.01
 
 
-def test_a_cluster_that_fills_the_field_says_so():
+def test_a_cluster_that_fills_the_field_reaches_the_edge():
     found = find_cluster(RANDOM(0).poisson(1e6 * beta_model(FIELD, 180, 150, 80, 0.9, 0)))
     assert found.reaches_edge
 
@@ -140,13 +140,13 @@ def test_a_cluster_that_fills_the_field_says_so():
     (np.ones(FIELD), {"exposure": np.full(FIELD, np.inf)}, "the exposure is infinite"),
     (np.ones(FIELD), {"background": np.full(FIELD, np.inf)}, "the background is infinite"),
 ])
-def test_where_there_is_no_cluster(counts, options, message):
+def test_images_without_a_cluster_are_refused(counts, options, message):
     with pytest.raises(InputError, match=message):
         find_cluster(counts, **options)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_pure_noise_is_no_cluster(seed):
+def test_pure_noise_has_no_cluster(seed):
     with pytest.raises(NoCluster, match="no cluster found"):
         find_cluster(RANDOM(seed).poisson(0.03, FIELD))
 
@@ -255,7 +255,7 @@ def test_rims_without_an_exposure_map_are_worth_a_word(field):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_an_image_without_a_cluster_is_told_from_other_errors(field):
+def test_a_missing_cluster_differs_from_other_errors(field):
     with fits.open(field / "img.fits") as image:
         image[0].data = RANDOM(1).poisson(0.03, image[0].data.shape).astype(np.int32)
         image.writeto(field / "empty.fits")
@@ -290,7 +290,7 @@ def test_a_users_file_always_wins(field):
 
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("text", ["", CIAO, "# none\n\n# really\n"])
-def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
+def test_a_file_without_shapes_means_no_sources(field, text):
     for name in ("c.reg", "p.reg"):
         (field / name).write_text(text)
     made = [propose_cluster(field / "img.fits", field / "c.reg"),
@@ -302,7 +302,7 @@ def test_a_file_without_shapes_says_that_there_is_nothing(field, text):
 
 
 @pytest.mark.full
-def test_a_proposal_that_nobody_edited_is_no_users(field):
+def test_an_unedited_proposal_is_not_a_user_file(field):
     """A second run replaces what the first one proposed, and its pictures; one edited byte makes a file the user's."""
     def propose(aperture):
         kind = "aperture" if aperture else "extent"
@@ -333,7 +333,7 @@ def test_both_files_of_the_area_follow_the_users(field):
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_what_was_proposed_goes_where_nothing_is_left(field):
+def test_outdated_proposals_are_removed(field):
     assert propose_point_sources(field / "src.fits", field / "p.reg", field / "img.fits").file.exists()
     made = propose_point_sources(field / "none.fits", field / "p.reg", field / "img.fits")
     assert not made.is_users
@@ -407,7 +407,7 @@ def test_detections_that_are_points_are_left_out_of_the_cluster(field):
         propose_cluster(field / "img.fits", field / "d.reg", detections=Detections(field / "src.reg"))
 
 
-def test_a_cluster_that_was_proposed_goes_where_none_is_found(field):
+def test_an_outdated_cluster_proposal_is_removed(field):
     write_fits("flat.fits", RANDOM(1).poisson(0.03, FIELD).astype(np.int32), **dict(cluster_header(FIELD, bin_px=2)))
     propose_cluster(field / "img.fits", field / "c.reg")
     (field / "mine.reg").write_text(CIAO + "circle(4100,4100,50)\n")

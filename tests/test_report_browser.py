@@ -45,7 +45,7 @@ PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
 def made(tmp_path_factory):
     """A report with fits; long words are in it, which a phone must break, and one bin has no fit."""
     folder = tmp_path_factory.mktemp("browser")
-    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=0.0)
+    archive = simulated(folder / "sim", obsids=2, exposure=3000.0, counts=20_000.0, blank_sky=2.0)
     work = configured(folder / "work", archive, spectra=True, response_tiles=os.path.relpath(
         archive / "truth/tiles.ecsv", folder / "work"), redshift=0.1, nh=0.05, model="brems")
     run_pipeline(work)
@@ -107,7 +107,7 @@ def the(page, name):
 
 
 def chosen(page):
-    """The bin that is said to be chosen; exactly its row is marked."""
+    """The bin that the page reports as chosen; exactly its row is marked."""
     words = the(page, "chosen").text
     rows = page.find_elements(By.CSS_SELECTOR, "tr.marked")
     said = re.match(r"Bin (\d+) · Counts [\d.]+ · S/N -?[\d.]+ · .*arcsec²$", words)

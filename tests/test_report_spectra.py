@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from chandra_bin.report.fits import tied_facts
 from chandra_bin.report.packed import packed_arrays, rounded
 from chandra_bin.report.spectra import packed_spectra
 from chandra_bin.spectral import fit_bins
@@ -103,6 +104,27 @@ def test_a_fit_has_two_digits_of_its_errors(scene):
         assert 10 * least <= min(low, high) < 100 * least
     assert texts["fits"]["2"]["facts"]["Fit"].startswith("too few counts")
     assert not any(name.startswith("Statistic") for name in texts["fits"]["2"]["facts"])
+
+
+@pytest.mark.parametrize("name", ["nh", "redshift"])
+def test_free_and_tied_parameters_are_shown(scene, name):
+    """Free: with errors in a bright bin, fixed in a faint one. Tied: the value of all bins in each."""
+    spectra, result = scene
+    label = {"nh": "nH (10²² cm⁻²)", "redshift": "Redshift"}[name]
+    nan = np.nan
+    free = {f"{name}_is": "free", name: np.array([0.1, 0.0712, nan]), f"{name}_low": np.array([nan, 0.012, nan]),
+            f"{name}_high": np.array([nan, 0.014, nan])}
+    _, texts = unpacked(packed_spectra(folder_of(spectra, replace(result, **free)), 3))
+    rows = [texts["fits"][number]["parameters"][-1] for number in "01"]
+    assert rows == [[label, "0.1", "fixed", "fixed"], [label, "0.071", "−0.012", "+0.014"]]
+    tied = {f"{name}_is": "tied", **{f"{name}{end}": np.full(3, value)
+                                     for end, value in (("", 0.0712), ("_low", 0.0012), ("_high", nan))}}
+    _, texts = unpacked(packed_spectra(folder_of(spectra, replace(result, **tied)), 3))
+    rows = [texts["fits"][number]["parameters"][-1] for number in "01"]
+    assert rows == [[f"{label}, of all bins", "0.0712", "−0.0012", "open"]] * 2
+    assert texts["fits"]["2"]["parameters"] == []
+    assert tied_facts(replace(result, **tied)) == {f"{label} of all bins": "0.0712 −0.0012 open"}
+    assert tied_facts(replace(result, **free)) == tied_facts(result) == {}
 
 
 @pytest.mark.parametrize(("value", "low", "high", "texts"), [

@@ -73,7 +73,7 @@ def test_files_of_one_flat_folder_are_staged_by_kind(sim):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_missing_is_known_beforehand(sim, kind):
+def test_missing_files_are_reported_in_advance(sim, kind):
     assert refusal(sim) is None
     without(sim, kind)
     files = find_observation(sim, "90001")
@@ -154,7 +154,7 @@ def test_a_run_by_ciao_stops_before_any_work(sim, tmp_path):
 
 
 @pytest.mark.usefixtures("ciao")
-def test_a_dry_run_and_scripts_say_what_is_missing(sim, tmp_path, capsys):
+def test_a_dry_run_and_scripts_report_missing_files(sim, tmp_path, capsys):
     without(sim, "bias")
     work = configured(tmp_path / "work", sim, engine="ciao")
     expected = "chandra_repro would refuse ObsID 90001: bias not found"
@@ -169,7 +169,7 @@ def test_a_dry_run_and_scripts_say_what_is_missing(sim, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("ciao")
-def test_auto_takes_the_native_engine_and_says_why(sim, tmp_path, capsys):
+def test_auto_selects_the_native_engine_with_a_reason(sim, tmp_path, capsys):
     without(sim, "pbk")
     work = configured(tmp_path / "work", sim, engine="auto", check_vf_pha=False)
     assert command(["run", str(work), "--dry-run"]) == 0

@@ -13,7 +13,7 @@ from chandra_bin.spectral import BinSpectra, FitOptions, SherpaEngine, Templates
 from chandra_bin.spectral.backgrounds import STATISTICS, background_model
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.workflow.pool import InlineExecutor
-from spectral_scenes import draw, templates
+from spectral_scenes import draw, draw_varied, family, templates
 from test_cli_fit import FIT, cluster, here  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.usefixtures("sherpa")
@@ -26,7 +26,8 @@ def few_channels(spectra, made, width):
     rates = np.add.reduceat(made.rates, starts, axis=3)
     return (BinSpectra(bin=spectra.bin, counts=counts, exposure_s=spectra.exposure_s,
                        weight_offsets=spectra.weight_offsets, weight_response=spectra.weight_response,
-                       weight=spectra.weight, off_counts=off, off_ratio=spectra.off_ratio, group=spectra.group),
+                       weight=spectra.weight, off_counts=off, off_ratio=spectra.off_ratio, group=spectra.group,
+                       off_hard=spectra.off_hard),
             Templates(made.kt_kev, rates, 1, made.has_abundance, made.model))
 
 
@@ -35,7 +36,7 @@ def assert_same_fits(ours, theirs, of_value=0.02, of_errors=0.02):
     assert ours.reason.tolist() == theirs.reason.tolist()
     for name in ("kt", "norm", "abundance"):
         value, low, high = (getattr(ours, f"{name}{end}") for end in ("", "_low", "_high"))
-        error = np.nanmax([low, high], axis=0)
+        error = np.fmax(low, high)  # NaN where fixed
         shift = np.abs(getattr(theirs, name) - value) / error
         assert np.nanmax(shift, initial=0) < of_value, name
         for end in ("_low", "_high"):
@@ -45,6 +46,8 @@ def assert_same_fits(ours, theirs, of_value=0.02, of_errors=0.02):
     np.testing.assert_allclose(theirs.expected, ours.expected, rtol=1e-3)
     np.testing.assert_allclose(theirs.variance, ours.variance, rtol=1e-3)
     np.testing.assert_allclose(theirs.ends, ours.ends, rtol=0.01)
+    np.testing.assert_allclose(theirs.background_amounts, ours.background_amounts, atol=2e-3)
+    np.testing.assert_allclose(theirs.covariance, ours.covariance, rtol=0.02, atol=1e-6)
 
 
 @pytest.mark.parametrize(("statistic", "background", "off_times", "kinds"), [
@@ -65,6 +68,37 @@ def test_sherpa_finds_the_minima_and_errors_of_the_kernel(statistic, background,
     theirs = fit_bins(spectra, folded, options, engine=SherpaEngine())
     assert_same_fits(ours, theirs)
     assert (ours.engine, theirs.engine) == ("native", "sherpa")
+
+
+@pytest.mark.full
+def test_sherpa_fits_two_components_of_the_background():
+    """The share of the sky varies from bin to bin: each data set has two amounts, measured in six bands.
+
+    The temperatures of the templates are dense: at a kink between coarse ones, the kernel's profile may follow the
+    higher of two valleys, which moves an end of an error by some percent.
+    """
+    made = templates(temperatures=60)
+    share = np.linspace(0.1, 0.7, 10)
+    spectra, folded = few_channels(draw(made, np.full(10, 3000), background=0.5, sets=1, sky=share, seed=8)[0], made,
+                                   width=30)
+    options = FitOptions(kt_min=0.5)
+    ours, theirs = (fit_bins(spectra, folded, options, engine=engine) for engine in (None, SherpaEngine()))
+    assert ours.background_amounts.shape == (10, 2)
+    assert np.isfinite(ours.background_amounts).all()
+    assert_same_fits(ours, theirs)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["tied", "free"])
+def test_sherpa_fits_the_column_density(how):
+    made = family(channels=25)
+    spectra, _ = draw_varied(made, [0.2, 0.2], "nh", sets=1)
+    options = FitOptions(nh_is=how, abundance=0.4, nh_max=0.5, kt_min=1)
+    ours, theirs = (fit_bins(spectra, made, options, engine=engine) for engine in (None, SherpaEngine()))
+    assert_same_fits(ours, theirs)
+    np.testing.assert_allclose(theirs.nh, ours.nh, atol=0.02 * ours.nh_high.min())
+    np.testing.assert_allclose(theirs.nh_low, ours.nh_low, rtol=0.03)
+    np.testing.assert_allclose(theirs.nh_high, ours.nh_high, rtol=0.03)
 
 
 def test_bins_without_data_and_at_limits_have_the_reasons_of_the_kernel():

@@ -39,7 +39,7 @@ def test_any_shape(shape):
 
 @pytest.mark.parametrize(("options", "said"), [({"counts": 0}, "counts is 0"), ({"counts": np.nan}, "counts is nan"),
                                                ({"counts": 1, "background": 2}, "background is 2")])
-def test_nonsense_is_refused(options, said):
+def test_invalid_options_are_refused(options, said):
     with pytest.raises(InputError, match=said):
         cluster_image((9, 9), **options)
 

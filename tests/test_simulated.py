@@ -1,4 +1,4 @@
-"""``chandra-bin simulate``: files like the archive's, which hold what the truth beside them says."""
+"""``chandra-bin simulate``: files like the archive's, whose contents agree with the truth."""
 
 import dataclasses
 import json
@@ -141,7 +141,7 @@ def test_an_aspect_solution_leads_from_the_detector_to_the_sky(made):
 
 
 @pytest.mark.parametrize("array", ["I", "S"])
-def test_simulator_and_exposure_maps_go_two_ways_to_the_same_place(array):
+def test_simulator_and_exposure_maps_agree_on_positions(array):
     sim_z = acis.AIM_SIM_Z_MM[array]
     grid = np.linspace(0.5, 1024.5, 9)
     chipx, chipy = (axis.ravel() for axis in np.meshgrid(grid, grid))
@@ -183,7 +183,7 @@ def test_simulator_and_exposure_maps_have_formulas_of_equal_values():
         assert (np.hypot(x - 5000, y - 4500) < part * r90).mean() == pytest.approx(expected, abs=0.006)
 
 
-def test_the_dither_is_not_the_one_that_is_assumed(model):
+def test_the_dither_differs_from_the_assumed_one(model):
     from chandra_bin.exposure.aspect import assumed_aspect
 
     observation = model.observations[0]
@@ -193,7 +193,7 @@ def test_the_dither_is_not_the_one_that_is_assumed(model):
         assert abs(np.corrcoef(ours, theirs)[0, 1]) < 0.2
 
 
-def test_every_header_says_that_there_is_no_calibration(made):
+def test_every_header_states_the_missing_calibration(made):
     for path in [*made.folder.rglob("*.fits*"), *made.folder.rglob("*.gti")]:
         with fits.open(path) as hdus:
             for hdu in hdus[1:] or hdus:
@@ -465,7 +465,7 @@ def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
     before = files(folder)
     assert run(["simulate", str(folder), *SMALL, "--clobber"]) == 2
     error = capsys.readouterr().err
-    assert "notes.txt: was made by no simulation" in error
+    assert "notes.txt: is not a file of the simulation" in error
     assert error.count("\n") == 1
     assert files(folder) == before
 
@@ -473,7 +473,7 @@ def test_clobber_replaces_a_simulation_and_nothing_else(tmp_path, capsys):
 def test_folders_of_others_are_refused(tmp_path, capsys):
     (tmp_path / "acisf00754_000N001_evt2.fits").write_text("real")
     assert run(["simulate", str(tmp_path), *SMALL, "--clobber"]) == 2
-    assert "no simulation made" in capsys.readouterr().err
+    assert "holds files other than a simulation" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert run(["simulate", str(tmp_path / "file"), *SMALL]) == 2
     assert "is not a folder" in capsys.readouterr().err

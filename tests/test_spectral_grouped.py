@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import spectral_scenes
 from chandra_bin.errors import InputError
-from chandra_bin.spectral import fit_bins, predicted_counts
+from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts
 from chandra_bin.spectral.backgrounds import STATISTICS, background_model
+from chandra_bin.spectral.best_models import best_models
 from chandra_bin.spectral.binned import MISSING
 from chandra_bin.spectral.grouped import LEAST_CHANNELS, LEAST_COUNTS, GroupedSpectra, grouped_spectra
 from chandra_bin.spectral.statistics import channel_groups
@@ -107,3 +109,17 @@ def test_files_that_hold_no_grouped_spectra_are_refused(scene, tmp_path):
     fits.HDUList([*whole[:2], cut]).writeto(file, overwrite=True)
     with pytest.raises(InputError, match="do not belong together"):
         GroupedSpectra.read(file)
+
+
+@pytest.mark.parametrize("mode", ["tied", "free"])
+def test_models_are_those_of_the_fitted_column_density(mode):
+    family = spectral_scenes.family(responses=2)
+    spectra, _ = spectral_scenes.draw_varied(family, [0.2, 0.3, 0.4], "nh")
+    result = fit_bins(spectra, family, FitOptions(nh_is=mode, min_counts_free=0))
+    found = best_models(spectra, family, result)
+    assert np.isfinite(result.kt).sum() >= 2
+    for place in np.flatnonzero(np.isfinite(result.kt)):
+        values = result.kt[place], result.abundance[place], result.norm[place]
+        for dataset in range(*spectra.offsets[place:place + 2]):
+            model = predicted_counts(spectra, family.at(nh=float(result.nh[place])), dataset, values)
+            np.testing.assert_allclose(found[dataset], model, rtol=0.02, atol=1e-3 * model.max())

@@ -104,7 +104,7 @@ def test_integrals_are_exact_at_jumps_and_outside():
 
 
 def test_tails_keep_their_digits():
-    """The integral of exp(-x) from 40 to 41, of which a difference of sums from 0 would have lost all but two."""
+    """The integral of exp(-x) from 40 to 41; a difference of sums from 0 would keep only two of its digits."""
     energy = np.linspace(0, 60, 600_001)
     part = integrals(energy, np.exp(-energy), np.array([40.0, 41.0]))[0]
     assert part == pytest.approx(np.exp(-40) - np.exp(-41), rel=1e-8)

@@ -56,7 +56,7 @@ def test_an_additive_table_has_the_values_of_xspec():
     np.testing.assert_allclose(made, expected, rtol=3e-6, atol=2e-5)
     shifted = table.rebinned(table.spectrum(lscale=5), 2 * edges) / 2 / 0.1
     expected = [82.5, 15, 57.5, 100, 120, 140, 140, 197.5, *[0] * 15]
-    # XSPEC leaves a bin empty of which only a part is in the table, the first one here.
+    # XSPEC leaves a bin empty if only a part of it is in the table, like the first bin here.
     np.testing.assert_allclose(shifted[1:], expected, rtol=3e-6, atol=2e-5)
     assert shifted[0] == pytest.approx(37.5, rel=1e-5)
 

@@ -451,7 +451,7 @@ def test_stacks_are_read(tmp_path, monkeypatch):
 # ---- what the tools compute, against our products
 
 # Islands of VFAINT and FAINT events differ in size.
-other_columns = pytest.mark.filterwarnings("ignore:the columns phas are not in all files")
+other_columns = pytest.mark.filterwarnings("ignore:the columns phas are missing in some files")
 
 def test_chandra_repro_ends_with_the_events_of_level_2(chain, archive, tmp_path):
     for obsid in ("90001", "90002"):

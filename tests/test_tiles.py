@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from chandra_bin.cli import run
-from chandra_bin.errors import ChandraBinWarning, InputError
+from chandra_bin.errors import ChandraBinWarning, InputError, OutputError
 from chandra_bin.pipeline.ciao.tiles import make_tiles, tasks_of
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.ogip import read_arf
@@ -24,6 +24,7 @@ from chandra_bin.spectral.weights import ResponseWeights, read_tiles
 from chandra_bin.tasks.options import TileOptions
 from chandra_bin.tasks.tiles import EDGE_PX, grid_shape, plan_tiles, rmf_tool
 from chandra_bin.tasks.truth import compare_with_truth
+from chandra_bin.workflow.records import Record, State, stamp_of
 from stand_ins.install import install, read_log
 from test_cli_fit import EVENTS, FIT, cluster, copied, error_of, here, write_binmap  # noqa: F401 - fixtures
 from test_stand_ins import Ciao
@@ -95,16 +96,73 @@ def test_a_part_of_a_chip_is_divided_into_the_smallest_cells(width, height, most
     assert longest == min(max(width / x, height / y) for x, y in others)
 
 
-@pytest.mark.parametrize(("applied", "kelvin", "chip", "tool"), [
-    ("PPPPPBPBPP", 153.5, 7, "mkacisrmf"), ("PPPPPBPBPP", 153.5, 3, "mkacisrmf"), ("PPPPPNPNPP", 153.5, 3, "mkacisrmf"),
-    ("NNNNNNNNNN", 153.5, 3, "mkrmf"), ("PPPPPBPBPP", 163.5, 3, "mkrmf"), ("PPPPPBPBPP", 163.5, 7, "mkacisrmf"),
-    ("PPPPPBPBPP", 170.0, 7, "mkrmf")])
-def test_the_tool_for_a_matrix_follows_the_calibration_of_the_events(applied, kelvin, chip, tool):
-    header = fits.Header({"CTI_APP": applied, "FP_TEMP": kelvin})
+@pytest.mark.parametrize(("applied", "kelvin", "chip", "day", "mode", "tool"), [
+    ("PPPPPBPBPP", 153.5, 7, "2010-05-01T00:00:00", "VFAINT", "mkacisrmf"),
+    ("PPPPPBPBPP", 153.5, 3, "2010-05-01T00:00:00", "FAINT", "mkacisrmf"),
+    ("PPPPPNPNPP", 153.5, 3, "2010-05-01T00:00:00", "FAINT", "mkacisrmf"),
+    ("PPPPPNPNPP", 153.5, 7, "2010-05-01T00:00:00", "FAINT", "mkrmf"),
+    ("NNNNNNNNNN", 153.5, 3, "2010-05-01T00:00:00", "FAINT", "mkrmf"),
+    # At any temperature of the focal plane.
+    ("PPPPPBPBPP", 163.5, 3, "2021-05-01T00:00:00", "VFAINT", "mkacisrmf"),
+    ("PPPPPBPBPP", 170.0, 7, "2021-05-01T00:00:00", "VFAINT", "mkacisrmf"),
+    # Events of GRADED mode: any chip that is corrected will do.
+    ("PPPPPNPNPP", 153.5, 7, "2010-05-01T00:00:00", "GRADED", "mkacisrmf"),
+    ("NNNNNNNNNN", 153.5, 7, "2010-05-01T00:00:00", "GRADED", "mkrmf"),
+    # Before the focal plane was at -120 C: back-illuminated chips at -110 C alone.
+    ("NNNNNNNNNN", 163.5, 7, "1999-11-20T00:00:00", "FAINT", "mkacisrmf"),
+    ("NNNNNNNNNN", 163.5, 5, "2000-01-28T23:59:59", "FAINT", "mkacisrmf"),
+    ("NNNNNNNNNN", 163.5, 3, "1999-11-20T00:00:00", "FAINT", "mkrmf"),
+    ("PPPPPBPBPP", 163.5, 3, "1999-11-20T00:00:00", "FAINT", "mkrmf"),
+    ("NNNNNNNNNN", 173.5, 7, "1999-09-01T00:00:00", "FAINT", "mkrmf"),
+    ("NNNNNNNNNN", 163.5, 7, "2000-01-29T00:00:00", "FAINT", "mkrmf")])
+def test_the_tool_for_a_matrix_follows_the_calibration_of_the_events(applied, kelvin, chip, day, mode, tool):
+    header = fits.Header({"CTI_APP": applied, "FP_TEMP": kelvin, "DATE-OBS": day, "DATAMODE": mode})
     assert rmf_tool(header, chip, Path("evt2.fits")) == tool
-    del header["CTI_APP"]
+
+
+@pytest.mark.parametrize(("day", "gone"), [("2010-05-01", "CTI_APP"), ("2010-05-01", "DATE-OBS"),
+                                           ("1999-11-20", "FP_TEMP")])
+def test_events_that_do_not_tell_how_they_were_calibrated_are_refused(day, gone):
+    header = fits.Header({"CTI_APP": "PPPPPBPBPP", "FP_TEMP": 163.5, "DATE-OBS": day})
+    del header[gone]
     with pytest.raises(InputError, match="reprocess the events with chandra_repro"):
-        rmf_tool(header, chip, Path("evt2.fits"))
+        rmf_tool(header, 7, Path("evt2.fits"))
+
+
+@pytest.mark.usefixtures("here")
+def test_weights_are_the_events_of_a_soft_band_around_a_tile():
+    """As specextract has them; the events that are counted are those that sky2tdet gets."""
+    (about,) = plan_tiles(EVENTS[0], Path("binmap.fits"), options=TileOptions(per_chip=1))
+    events = fits.getdata(EVENTS[0].partition("[")[0], "EVENTS")
+    (tile,) = about.tiles
+    command = tasks_of([replace(about, rmf_tools={7: "mkrmf"})], Path("tiles"))[1].commands()[0]
+    (asked,) = [part for part in command.parameters["infile"] if isinstance(part, str)]
+    assert asked == f"[ccd_id=7][energy=300:2000][sky=circle({tile.x:.4f},{tile.y:.4f},32)][bin sky=1]"
+    near = (events["ccd_id"] == 7) & (np.hypot(events["x"] - tile.x, events["y"] - tile.y) <= 32)
+    soft = (events["energy"] >= 300) & (events["energy"] < 2000)
+    assert 0 < tile.events < near.sum()
+    assert tile.events == (near & soft).sum()
+
+
+@pytest.mark.usefixtures("here")
+def test_folders_and_tables_of_others_are_left_alone(ciao, tmp_path):
+    """A pipeline's folder has records of its own, and a table that was not made here may be the user's."""
+    observations = plan_tiles(EVENTS[0], Path("binmap.fits"), options=TileOptions(per_chip=1))
+    (tmp_path / "made").write_text("image")
+    state = State(tmp_path)
+    state.place("bin", Record("native", {}, {}, {}, {"made": stamp_of(tmp_path / "made")}), tmp_path / "scratch")
+    before = state.file.read_bytes()
+    with pytest.raises(InputError, match="is the folder of a pipeline or batch"):
+        make_tiles(observations, tmp_path, TileOptions(per_chip=1))
+    assert state.file.read_bytes() == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".chandra-bin").mkdir()
+    (other / "tiles.ecsv").write_text("my own table")
+    with pytest.raises(OutputError, match=r"tiles.ecsv: was not made by this command"):
+        make_tiles(observations, other, TileOptions(per_chip=1))
+    assert (other / "tiles.ecsv").read_text() == "my own table"
+    assert not [tool for tool in ciao() if tool in TOOLS]
 
 
 @pytest.mark.usefixtures("here")
@@ -159,7 +217,10 @@ def test_without_ciao_it_is_one_line_and_the_calls_can_be_read(capsys, tmp_path)
 def test_a_tile_by_ciao_has_the_true_response(ciao, capsys):
     (Path("evt.list")).write_text(f"{EVENTS[0]}\n")
     assert run(["tiles", "@evt.list", "binmap.fits", "--per-chip", "1"]) == 0
-    assert "ObsID 90001: 1 tile of 1, on chips 7" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ObsID 90001: 1 tile of 1, on chips 7" in out
+    table = Path("tiles/tiles.ecsv").resolve()
+    assert f"next: chandra-bin responses EVENTS binmap.fits --tiles {table}  # find the responses of the bins" in out
     assert [tool for tool in ciao() if tool in TOOLS] == ["asphist", "mkacisrmf", "mkarf"]
     (tile,) = read_tiles(Path("tiles/tiles.ecsv"))
     true = Table.read("sim/truth/tiles.ecsv")
@@ -171,9 +232,14 @@ def test_a_tile_by_ciao_has_the_true_response(ciao, capsys):
     energies = np.linspace(0.6, 7, 50)
     areas = [np.interp(energies, (arf.energy_lo + arf.energy_hi) / 2, arf.area_cm2) for arf in (ours, theirs)]
     np.testing.assert_allclose(areas[0] / ours.fraction, areas[1], rtol=0.02)
-    # A run that finds everything made calls nothing.
+    # A run that finds everything made calls nothing, and replaces its own table.
     assert run(["tiles", "@evt.list", "binmap.fits", "--per-chip", "1", "-q"]) == 0
     assert len([tool for tool in ciao() if tool in TOOLS]) == 3
+    # A table that was changed is the user's.
+    Path("tiles/tiles.ecsv").write_text("mine")
+    assert "was not made by this command, or has been changed since" in error_of(
+        capsys, "tiles", "@evt.list", "binmap.fits", "--per-chip", "1")
+    assert Path("tiles/tiles.ecsv").read_text() == "mine"
 
 
 @pytest.mark.full
@@ -265,6 +331,27 @@ def test_a_tile_that_fails_costs_itself_and_is_made_by_the_next_run(ciao, capsys
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("copied", "ciao")
+def test_a_process_that_is_killed_costs_its_tile_alone(capsys, monkeypatch):
+    """As the system kills a process where memory runs out."""
+    one_observation()
+    second = plan_tiles("obs/primary/evt2.fits[ccd_id=7]", Path("binmap.fits"), options=TileOptions(per_chip=2)
+                        )[0].tiles[1]
+    words = ["tiles", "@one.list", "binmap.fits", "--per-chip", "2", "--jobs", "2", "-q"]
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"mkarf": {"kind": "killed-caller",
+                                                                "match": f"{second.name}.arf"}}))
+    assert run(words) == 1
+    said = capsys.readouterr().err
+    assert f"90001/{second.name}: was not made, and is not in the table: its process (PID" in said
+    assert "ended by SIGKILL" in said
+    assert len(read_tiles(Path("tiles/tiles.ecsv"))) == 1
+    assert not list(Path("tiles/.chandra-bin").glob("scratch/*"))
+    monkeypatch.delenv("STAND_IN_FAULTS")
+    assert run(words) == 0
+    assert len(read_tiles(Path("tiles/tiles.ecsv"))) == 2
+
+
+@pytest.mark.full
 @pytest.mark.usefixtures("copied")
 def test_a_run_that_is_killed_is_resumed(ciao, monkeypatch):
     one_observation()
@@ -294,7 +381,7 @@ def test_where_no_tile_can_be_made_it_is_one_line(capsys, monkeypatch):
     one_observation()
     monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"asphist": "exit1"}))
     said = error_of(capsys, "tiles", "@one.list", "binmap.fits", "--per-chip", "2")
-    assert "no tile could be made; 90001/ccd7: asphist: failed with exit code 1" in said
+    assert "no tile could be made: 90001/ccd7: asphist: failed with exit code 1" in said
     assert not Path("tiles/tiles.ecsv").exists()
 
 

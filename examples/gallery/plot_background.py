@@ -2,8 +2,8 @@
 Background and exposure maps
 ============================
 
-One simulated observation from events to bins: image and exposure map, blank-sky counts with the ratio that says what
-each of them stands for, and bins of *net* signal.
+One simulated observation from events to bins: image and exposure map, blank-sky counts with the factor that scales
+them to the observation, and bins of *net* signal.
 """
 
 from pathlib import Path
@@ -23,28 +23,28 @@ with TemporaryDirectory() as folder:
     image, exposure = f"{root}_broad_thresh.img", f"{root}_broad_thresh.expmap"
     blank_sky_background(image, sorted(Path(folder, "sim/90001/blanksky").glob("*.fits")), root,
                          events=f"{made.events}[ccd_id=7]")
-    counts, exposure, behind, ratio = (read_image(name).data for name in (
+    counts, exposure, background, scale = (read_image(name).data for name in (
         image, exposure, f"{root}_bkg.img", f"{root}_bkg_ratio.img"))
 
 outside = exposure <= 0
-print(f"{counts.sum()} counts, {(behind * ratio)[~outside].sum():.0f} of them background")
+print(f"{counts.sum()} counts, {(background * scale)[~outside].sum():.0f} of them background")
 
 # %%
-# Where the background is as bright as the cluster, bins must be larger to have the S/N in *net* counts. A binner that
-# is not told of the background makes bins that fall short of it.
+# Where the background is as bright as the cluster, bins must be larger to reach the S/N in *net* counts. Without the
+# background image, the bins fall short of the target.
 
-told = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure,
-                   background=behind, background_scale=ratio)
-untold = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure)
-truly = sum_bins(untold.binmap, counts, background=behind, background_scale=ratio)
+net = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure,
+                  background=background, background_scale=scale)
+gross = contour_bin(counts, sn=15, smooth_sn=25, constrain=3, mask=outside, exposure=exposure)
+net_of_gross = sum_bins(gross.binmap, counts, background=background, background_scale=scale)
 
 seen, sn = {"cmap": "magma", "norm": "log"}, {"cmap": "viridis", "vmin": 0, "vmax": 20}
-panels = [(np.maximum(counts, 0.5), "counts", seen, "counts a pixel"),
+panels = [(np.maximum(counts, 0.5), "counts", seen, "counts per pixel"),
           (exposure / 1e6, "exposure map", {"cmap": "cividis"}, "$10^6$ cm$^2$ s"),
-          (behind * ratio, "background expected", {"cmap": "cividis"}, "counts a pixel"),
-          (told.signal_image, f"{len(told)} bins of net S/N 15", seen, "net counts a pixel"),
-          (told.paint(told.sn), "their net S/N", sn, "S/N"),
-          (untold.paint(truly.sn), f"{len(untold)} bins, not told: net S/N", sn, "S/N")]
+          (background * scale, "expected background", {"cmap": "cividis"}, "counts per pixel"),
+          (net.signal_image, f"{len(net)} bins of net S/N 15", seen, "net counts per pixel"),
+          (net.paint(net.sn), "their net S/N", sn, "S/N"),
+          (gross.paint(net_of_gross.sn), f"{len(gross)} bins without background: net S/N", sn, "S/N")]
 
 figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout="constrained", sharex=True, sharey=True)
 for axis, (image, title, style, label) in zip(axes.flat, panels, strict=True):

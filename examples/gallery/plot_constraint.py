@@ -1,10 +1,10 @@
 """
-What the constraint does
-========================
+Shapes of constrained bins
+==========================
 
 Without a constraint bins may wind around the cluster as thin rings. With ``constrain=C`` a bin takes only pixels that
-are nearer to its centroid than C times the radius of a disc of its area: the smaller C, the rounder the bins. The S/N
-that they reach is the same.
+are nearer to its centroid than C times the radius of a disc of its area: the smaller C, the rounder the bins. All bins
+reach the same S/N.
 """
 
 import matplotlib.pyplot as plt
@@ -29,5 +29,5 @@ for axis in axes[1]:
     axis.set_xlabel("x (pixel)")
 for axis in axes[:, 0]:
     axis.set_ylabel("y (pixel)")
-figure.colorbar(shown, ax=axes, label="net counts a pixel of bins of S/N 60", shrink=0.8, extend="both")
+figure.colorbar(shown, ax=axes, label="net counts per pixel in bins of S/N 60", shrink=0.8, extend="both")
 plt.show()

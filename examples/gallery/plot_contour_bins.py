@@ -18,7 +18,7 @@ bins = contour_bin(counts, sn=50, smooth_sn=75, constrain=3)
 print(f"{len(bins)} bins, S/N {bins.sn.min():.1f} to {bins.sn.max():.1f}")
 
 # %%
-# ``bins.paint`` makes an image of one value a bin; ``trace_polygons`` gives the outlines.
+# ``bins.paint`` makes an image of one value per bin; ``trace_polygons`` returns the outlines.
 
 outlines = trace_polygons(bins.binmap)
 rings = [np.vstack([ring, ring[:1]]) for polygon in range(len(outlines)) for ring in outlines.rings(polygon)]

@@ -2,8 +2,9 @@
 Flares in a light curve
 =======================
 
-Soft protons raise the background for minutes. A light curve shows when, and the good times without them go to
-everything that follows. Here one chip of a simulated observation of 12 ks, in bins of 20 frames, by two methods.
+Soft protons raise the background for minutes. A light curve shows these flares, and later steps use the good time
+intervals without them. This example applies two methods to one chip of a simulated observation of 12 ks, in bins of 20
+frames.
 """
 
 from pathlib import Path
@@ -20,9 +21,9 @@ with TemporaryDirectory() as folder:
     curve = write_light_curve(f"{made.events}[energy=500:7000,ccd_id=7][bin time=::64.8208]", Path(folder, "lc.fits"))
 
 # %%
-# ``clean`` is the method of CIAO's lc_clean: it keeps what is within a factor of 1.2 of the quiescent rate. Where a
-# bin holds few counts that is less than their noise, and quiet bins are cut with the flare. ``robust`` takes limits
-# from the noise.
+# ``clean`` is the method of CIAO's lc_clean: it keeps bins within a factor of 1.2 of the quiescent rate. Where bins
+# hold few counts, this range is narrower than their noise, and bins outside the flare are cut, too. ``robust`` derives
+# its limits from the noise.
 
 figure, axes = plt.subplots(2, 1, figsize=(8.5, 6.4), layout="constrained", sharex=True)
 for axis, method in zip(axes, ("clean", "robust"), strict=True):
@@ -34,7 +35,7 @@ for axis, method in zip(axes, ("clean", "robust"), strict=True):
         axis.errorbar(time[chosen], curve.rate[chosen], curve.rate_error[chosen], fmt=marker, color=colour,
                       markersize=4, linewidth=1, label=label)
     axis.axhline(found.mean, color="#555555", linewidth=1, label="quiescent rate")
-    axis.axhspan(found.low, found.high, color="#555555", alpha=0.15, linewidth=0, label="limits of what is kept")
+    axis.axhspan(found.low, found.high, color="#555555", alpha=0.15, linewidth=0, label="limits of the kept rates")
     axis.set(ylabel="counts/s, 0.5 - 7 keV", title=f"{method}: {found.kept} of {exposed.sum()} bins, "
              f"{found.gti.total / 1000:.1f} ks kept")
 axes[0].legend(loc="upper left", ncols=2)

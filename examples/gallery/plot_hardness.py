@@ -2,8 +2,8 @@
 From bins to a map of hardness
 ==============================
 
-Events of a cluster whose core is cooler than its surroundings are binned, the spectra of all bins are counted in one
-pass, and their hardness is painted back.
+This example bins events of a cluster whose core is cooler than its surroundings, counts the spectra of all bins in one
+pass, and paints their hardness into an image.
 """
 
 import matplotlib.pyplot as plt
@@ -17,7 +17,7 @@ rng = np.random.default_rng(1)
 
 # %%
 # 300 000 events: places from the model of the cluster, energies from exp(-E/kT) with kT of 2 keV in the core and 6 keV
-# far from it. There is no telescope in this sketch.
+# far from it. The simulation omits the telescope.
 
 model = cluster_model((SIZE, SIZE))
 pixel = rng.choice(model.size, 300_000, p=(model / model.sum()).ravel())

@@ -2,8 +2,8 @@
 Ways to smooth
 ==============
 
-Every pixel becomes a mean over its surroundings, which grow until they hold enough signal. Top hats of the wanted S/N
-are what contour binning follows; Gaussians look smoother, and need an exposure map.
+Every pixel becomes a mean over its surroundings, which grow until they hold enough signal. Contour binning follows top
+hats of the contour S/N; Gaussians look smoother, and need an exposure map.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ for axis in axes[1]:
     axis.set_xlabel("x (pixel)")
 for axis in axes[:, 0]:
     axis.set_ylabel("y (pixel)")
-figure.colorbar(shown, ax=axes, label="counts a pixel", shrink=0.8, extend="both")
+figure.colorbar(shown, ax=axes, label="counts per pixel", shrink=0.8, extend="both")
 
 # %%
 # The radii of the discs: small in the core, large where it is faint. ``apply_scale`` smooths other images with them.

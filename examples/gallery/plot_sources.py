@@ -2,8 +2,8 @@
 Point sources
 =============
 
-A field with a cluster and 40 point sources, searched with wavelets. Within the cluster its own structure is found, too:
-a region of the cluster, where sources are not wanted, leaves that out.
+Wavelets find sources in a field with a cluster and 40 point sources. They also find structure of the cluster itself; a
+region of the cluster excludes these detections.
 """
 
 import matplotlib.pyplot as plt
@@ -43,7 +43,7 @@ for source in found.sources:
 axis.plot(*places.T, "+", color="white", markersize=7, label="simulated source")
 axis.plot([], [], "o", mfc="none", color="#00e5ff", label="found (4 sigmas)")
 axis.add_patch(plt.Circle((127.5, 127.5), 70, fill=False, color="white", linestyle="--"))
-figure.colorbar(shown, label="counts a pixel")
+figure.colorbar(shown, label="counts per pixel")
 axis.set(xlabel="x (pixel)", ylabel="y (pixel)")
 axis.legend(loc="lower left", labelcolor="white", facecolor="black")
 plt.show()

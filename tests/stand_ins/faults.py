@@ -14,7 +14,8 @@ from typing import Any
 
 from .errors import ToolError, error_line
 
-KINDS = ("exit1", "error-line", "hang", "killed", "truncated", "full-disk", "babble", "no-caldb", "pause")
+KINDS = ("exit1", "error-line", "hang", "killed", "killed-caller", "truncated", "full-disk", "babble", "no-caldb",
+         "pause")
 _BABBLE_BYTES = 100_000_000
 _HANG_S = 600
 _PAUSE_S = 60
@@ -46,6 +47,8 @@ class Fault:
             raise ToolError(f"Unable to find a calibration file: CALDB={os.environ.get('CALDB', '')} cannot be read")
         if self.kind == "babble":
             _babble()
+        if self.kind == "killed-caller":
+            os.kill(os.getppid(), signal.SIGKILL)
         if self.kind == "hang":
             print(f"Running {self.tool}", flush=True)
             # A process of its own, as scripts have for their tools: whoever stops this one must stop that too.

@@ -161,11 +161,12 @@ def mkarf(histogram: Path, events: Path, chip: int, sky: tuple[float, float], rm
 
 
 def sky2tdet(events: Path, histogram: Path, chip: int, sky: tuple[float, float], radius_px: float,
-             outfile: Path) -> Command:
-    """Make the weight map of a circle in sky pixels: the distribution of its events on the chip."""
+             band_ev: tuple[float, float], outfile: Path) -> Command:
+    """Make the weight map of a circle in sky pixels: the distribution of its events of a band on the chip."""
     x, y = (f"{value:.4f}" for value in sky)
+    low, high = (f"{energy:g}" for energy in band_ev)
     return Command("sky2tdet", {
-        "infile": (File(events), f"[ccd_id={chip}][sky=circle({x},{y},{radius_px:g})][bin sky=1]"),
+        "infile": (File(events), f"[ccd_id={chip}][energy={low}:{high}][sky=circle({x},{y},{radius_px:g})][bin sky=1]"),
         "asphistfile": File(histogram), "outfile": (File(outfile, is_output=True), "[wmap]"), "bin": 1,
         "clobber": True, "verbose": 1, "mode": "h"}, (outfile,), "map of weights of a circle on the sky")
 

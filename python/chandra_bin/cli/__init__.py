@@ -1,8 +1,8 @@
-"""The command ``chandra-bin``: parses, calls, prints one summary, and gives an exit code. No science, no files.
+"""The command ``chandra-bin``: it parses options, calls a task, prints a summary, and returns an exit code.
 
-Exit codes: 0 done, 1 some part failed, 2 bad input, 130 interrupted; the commands that stand in for programs of the
-original suite give its 1 for bad input. Commands are imported when they are called, and what they need when they
-run, so that ``chandra-bin --help`` is quick.
+Exit codes: 0 done, 1 some part failed, 2 bad input, 130 interrupted; drop-ins for programs of the original suite
+return 1 for bad input, as these do. A command is imported when it is called, and its dependencies when it runs, so that
+``chandra-bin --help`` is fast.
 """
 
 import os
@@ -96,7 +96,7 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs a command line; what goes wrong becomes one line on stderr and an exit code."""
+    """Run a command line and return the exit code; an error becomes one line on stderr."""
     words = list(arguments)
     if not words or words[0] == "help":
         words = [*words[1:], "--help"]
@@ -109,16 +109,16 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("chandra-bin: interrupted", err=True)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, which is its right
+    except BrokenPipeError:  # the reader of the output closed the pipe: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 def main() -> NoReturn:
-    """The entry point; SIGTERM, as batch systems send it, and a closed terminal end a run as Ctrl-C does."""
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; nohup ignores it, and is to be obeyed
+    """Run the command line of the process; SIGTERM (of batch systems) and a closed terminal act like Ctrl-C."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; under nohup it stays ignored
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    if sys.stderr is None:  # closed, as daemons have it
+    if sys.stderr is None:  # daemons close stderr
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run(sys.argv[1:]))

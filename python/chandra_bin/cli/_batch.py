@@ -1,4 +1,4 @@
-"""``chandra-bin batch``: many clusters at once."""
+"""``chandra-bin batch``: many clusters in one run."""
 
 import json
 import math
@@ -39,38 +39,38 @@ if TYPE_CHECKING:
     from chandra_bin.batch import Result
 
 _GB = 1e9
-# A row looks at the time itself where it can; its process is ended so much later.
+# A row checks its time limit itself where it can; its process is ended this many seconds later.
 _GRACE_SECONDS = 1.0
-_GOES_ON = "the same command goes on"
+_RESUME = "run the same command to continue"
 
 
 @click.command(cls=Command, name="batch")
 @click.argument("manifest", nargs=-1, required=True, type=FileText())
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
-              help="Folder for the results, with one for each cluster in it.")
+              help="Folder for the results, with a folder for each cluster.")
 @binning_options
 @regions_option("one-file")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
-              help="Clusters at once, each in a process of its own.  [default: as many as there are cores]")
-@click.option("--scheduler", metavar="ADDRESS", help="Have it done by Dask: tcp://127.0.0.1:8786, say.")
+              help="Number of clusters at once, each in its own process.  [default: number of cores]")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://127.0.0.1:8786.")
 @click.option("--memory", type=click.FloatRange(min=0, min_open=True), metavar="GB",
-              help="What all clusters at once may take; with --scheduler, one.  [default: 80 % of what is there]")
+              help="Memory limit of all clusters together; with --scheduler, of one.  [default: 80 % of the memory]")
 @options_of(Limits, "memory", "row_memory")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each cluster.")
 @threads_option
 @quiet_option
 def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler: str | None, memory: float | None,
             as_json: bool, threads: int | None, quiet: bool, **options: Any) -> None:
-    """Bin the images of MANIFEST, or run its pipelines, each into a folder of its own in DIR.
+    """Bin the images of MANIFEST, or run its pipelines, each into its own folder in DIR.
 
     MANIFEST is a table (.csv, .ecsv, .toml) with a row for each cluster, or images, or a pattern of their names in
-    quotes. What is done is left as it is: the same command goes on where a batch ended. Ctrl-C finishes what runs, and
-    again stops at once.
+    quotes. The same command resumes a batch: clusters that are done and unchanged are skipped. Ctrl-C finishes the
+    running clusters; a second Ctrl-C stops at once.
 
     \b
     DIR/results.ecsv   a row for each cluster: status, bins, seconds, message, ...
-    DIR/index.html     the same to look at, with pictures
-    DIR/NAME/          products, as those of chandra-bin bin
+    DIR/index.html     the same as a page with pictures
+    DIR/NAME/          products, like those of chandra-bin bin
 
     \b
     chandra-bin batch 'images/*.fits' -o results --sn 30 --smooth-sn 50 --constrain 3
@@ -99,26 +99,26 @@ def command(manifest: tuple[str, ...], folder: Path, jobs: int | None, scheduler
                 tell.of(result)
                 failed |= not result.is_ok
         except batch.ExecutorLost as error:
-            raise CommandError(f"chandra-bin batch: error: {error}: {tell.so_far()}; {_GOES_ON}", 1) from None
+            raise CommandError(f"chandra-bin batch: error: {error}: {tell.so_far()}; {_RESUME}", 1) from None
     tell.end(folder, time.monotonic() - start)
     if stopping.asked:
-        raise CommandError(f"chandra-bin batch: interrupted: {tell.so_far()}; {_GOES_ON}", 130)
+        raise CommandError(f"chandra-bin batch: interrupted: {tell.so_far()}; {_RESUME}", 130)
     if failed:
         click.get_current_context().exit(1)
 
 
 @contextmanager
 def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) -> Iterator[dict[str, Any]]:
-    """What does the rows, and what `batch.run` is to know of it."""
+    """Yield the arguments of `batch.run` for the executor of the rows."""
     if scheduler is not None:
         if jobs is not None:
-            raise click.UsageError("--jobs is for this machine: with --scheduler there are as many as it has workers")
+            raise click.UsageError("--jobs is for this machine: with --scheduler its number of workers counts")
         import logging
 
         from chandra_bin.batch.dask import connected
 
         with connected(scheduler) as dask:
-            for name in ("distributed", "distributed.client"):  # what it thinks of lost schedulers, we say in one line
+            for name in ("distributed", "distributed.client"):  # a lost scheduler is reported in one line
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             yield {"executor": dask.executor, "jobs": dask.jobs, "memory": math.inf, "row_memory": dask.row_memory(),
                    "lost": dask.lost}
@@ -136,29 +136,29 @@ def _executor(scheduler: str | None, jobs: int | None, timeout: float | None) ->
 
 
 class _Stopping:
-    """Whether the batch is to end when what runs is finished."""
+    """Whether the batch shall end after the running clusters."""
 
     asked = False
 
     def ask(self, number: int, frame: "FrameType | None") -> None:
-        """A signal: the first is a request, the second an order."""
+        """Handle a signal: the first requests the end, the second stops at once."""
         if self.asked:
             signal.default_int_handler(number, frame)
         self.asked = True
-        # What the main thread was writing is not to be mixed with it.
-        os.write(2, b"\nfinishing what runs; Ctrl-C again stops at once\n")
+        # os.write does not mix with buffered output of the main thread.
+        os.write(2, b"\nfinishing the running clusters; Ctrl-C again stops at once\n")
 
 
 @contextmanager
 def _signals() -> Iterator[_Stopping]:
-    """Takes Ctrl-C, and what batch systems send, as a request to finish what runs."""
+    """Treat Ctrl-C and signals of batch systems as a request to finish the running clusters."""
     stopping = _Stopping()
     before = {}
     if threading.current_thread() is threading.main_thread():
         names = (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
         before = {name: signal.getsignal(name) for name in names}
     for name, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup has it
+        if handler is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(name, stopping.ask)
     try:
         yield stopping
@@ -167,12 +167,12 @@ def _signals() -> Iterator[_Stopping]:
             signal.signal(name, handler)
 
 
-# A batch of thousands may fail for one reason, which is printed so many times.
+# Number of failures that are printed: a batch of thousands may fail for one reason.
 _MOST_FAILURES = 20
 
 
 class _Tell:
-    """What a batch prints: JSON lines, or failures as they happen, a bar on a terminal, and a line at the end."""
+    """The output of a batch: JSON lines, or failures as they happen, a bar on a terminal, and a line at the end."""
 
     def __init__(self, number: int, quiet: bool, as_json: bool, bar: ProgressBar) -> None:
         self.number, self.bar = number, bar
@@ -180,7 +180,7 @@ class _Tell:
         self.ok = self.failed = 0
 
     def of(self, result: "Result") -> None:
-        """A row that is done, or failed."""
+        """Print the result of a row."""
         self.ok += result.is_ok
         self.failed += not result.is_ok
         if self.as_json:
@@ -191,12 +191,12 @@ class _Tell:
         self.bar(self.ok + self.failed)
 
     def so_far(self) -> str:
-        """How far the batch came."""
+        """Return the progress of the batch as text."""
         done = counted(self.ok, f"of {self.number} clusters is", f"of {self.number} clusters are")
         return f"{done} done, {self.failed} failed"
 
     def end(self, folder: Path, seconds: float) -> None:
-        """The lines at the end."""
+        """Print the last lines."""
         if self.failed > _MOST_FAILURES and not self.as_json:
             click.echo(f"failed: {self.failed - _MOST_FAILURES} more; {folder}/results.ecsv lists all", err=True)
         if not self.quiet and not self.as_json:

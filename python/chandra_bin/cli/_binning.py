@@ -1,4 +1,4 @@
-"""The options that say how images are binned, and which files belong to them, made from the classes that hold them."""
+"""Options of binning and of the files of images, made from the fields of their classes."""
 
 from collections.abc import Mapping
 from dataclasses import Field
@@ -15,7 +15,7 @@ from ._options import Decorator, added, file_option_of, option
 
 
 def binning_of(values: Mapping[str, Any]) -> BinningOptions:
-    """The values of the command line that are options of binning."""
+    """Return the options of binning among the values of the command line."""
     chosen = picked(values, BinningOptions)
     for text in two_targets(chosen):
         raise click.UsageError(text)
@@ -23,26 +23,26 @@ def binning_of(values: Mapping[str, Any]) -> BinningOptions:
 
 
 def image_files_of(values: Mapping[str, Any]) -> ImageFiles:
-    """The values of the command line that are files of an image."""
+    """Return the files of an image among the values of the command line."""
     return ImageFiles(**picked(values, ImageFiles))
 
 
 def products_of(values: Mapping[str, Any]) -> BinProducts:
-    """The values of the command line that choose the products to write."""
+    """Return the choice of products among the values of the command line."""
     return BinProducts(**picked(values, BinProducts))
 
 
 def _option(each: "Field[Any]") -> Decorator:
-    # The default is None: a S/N that was given, be it 15, excludes counts.
+    # The default is None: a given S/N, even 15, excludes counts.
     return option(each, default=None) if each.name == "sn" else option(each)
 
 
 def regions_option(default: RegionLayout) -> Decorator:
-    """The option ``--regions``; batches have another default than single images."""
+    """Return the option ``--regions``; its default differs between batches and single images."""
     return added(BinProducts, lambda each: option(each, default=default, help=f"{each.metadata['text']}  [default: "
                                                   f"{default}]"))
 
 
-# An option for each field; `binning_of` and `image_files_of` make these classes of their values.
+# An option for each field; `binning_of` and `image_files_of` make the classes from their values.
 binning_options = added(BinningOptions, _option)
 image_file_options = added(ImageFiles, file_option_of)

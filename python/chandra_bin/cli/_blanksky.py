@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 @click.command(cls=Command, name="blanksky")
 @click.argument("events", type=FileText(), metavar="EVENTS")
 @click.option("--blanksky", multiple=True, required=True, type=Stack(), metavar="FILE",
-              help="Blank-sky events, or a @list of them, or a folder: CALDB, or its folder of blank skies, where the "
-                   "files of the observation are chosen.")
+              help="Blank-sky events, or a @list of them, or a folder (CALDB, or its blank skies) to choose "
+                   "the files of the observation from.")
 @click.option("-o", "--out", type=PATH, required=True, metavar="FILE",
               help="The blank-sky events of all chips.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True,
-              help="Of the random times, and places in pixels, of events in chip coordinates.")
+              help="Seed of the random times and places in pixels of events in chip coordinates.")
 @quiet_option
 @clobber_option
 def command(events: str, blanksky: "tuple[list[VirtualFile], ...]", out: Path, seed: int, quiet: bool,
             clobber: bool) -> None:
-    """Put blank-sky events on the sky of an observation, and scale them to it by 9 - 12 keV, chip by chip.
+    """Reproject blank-sky events to the sky of an observation, and scale them by 9 - 12 keV, chip by chip.
 
-    EVENTS are the observation's, with good times without flares and no filter of energies.
+    EVENTS are the events of the observation, with GTIs without flares and no filter of energies.
 
     \b
     chandra-bin blanksky 'clean_evt.fits[ccd_id=0:3]' --blanksky $CALDB -o background_clean.evt

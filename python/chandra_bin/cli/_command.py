@@ -1,4 +1,4 @@
-"""What all commands share: how they are found, fail, warn, and show progress."""
+"""Helpers of all commands: finding commands, errors, warnings, progress and options."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _Chosen = TypeVar("_Chosen", bound="DataclassInstance")
 
-# Set to anything, a failure shows where it came from: for reports of bugs.
+# If this variable is set, a failure shows its traceback, for bug reports.
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
 
 
@@ -37,7 +37,7 @@ _RESUMED = ("run", "batch")
 
 
 class CommandError(Exception):
-    """The end of a run: what to tell the user, and the exit code."""
+    """The end of a run: the message for the user, and the exit code."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -46,7 +46,7 @@ class CommandError(Exception):
 
 @contextmanager
 def failures(context: click.Context, bad_input: int = 2, usage: bool = False) -> Iterator[None]:
-    """Turns whatever goes wrong into a `CommandError` with one line (after the usage, where that is asked for)."""
+    """Turn every failure into a `CommandError` with one line (after the usage text, if ``usage``)."""
     try:
         yield
     except (click.Abort, click.exceptions.Exit, CommandError, BrokenPipeError):
@@ -66,7 +66,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
     except Exception as error:
         _show_traceback()
         if isinstance(error, OSError) and _is_of_printing(error):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python writes again at exit
             raise CommandError(f"{context.command_path}: error: standard output cannot be written: "
                                f"{reason(error)}", 1) from error
         raise CommandError(f"{context.command_path}: unexpected error: {type(error).__name__}: {one_line(str(error))} "
@@ -74,7 +74,7 @@ def failures(context: click.Context, bad_input: int = 2, usage: bool = False) ->
 
 
 def _usage_text(error: click.UsageError, context: click.Context) -> str:
-    """Return what is wrong with a command line; an unknown option comes with the nearest one that exists."""
+    """Return the error of a command line; an unknown option comes with the nearest existing one."""
     if not isinstance(error, click.NoSuchOption):
         return error.format_message()
     known = [name for each in context.command.get_params(context) for name in (*each.opts, *each.secondary_opts)]
@@ -82,7 +82,7 @@ def _usage_text(error: click.UsageError, context: click.Context) -> str:
 
 
 def _is_of_printing(error: OSError) -> bool:
-    """Whether it is standard output that could not be written."""
+    """Return whether standard output could not be written."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_code is click.echo.__code__
 
@@ -93,7 +93,7 @@ def _show_traceback() -> None:
 
 
 class _Failing(click.Command):
-    """A command whose failures are one line."""
+    """A command that reports a failure in one line."""
 
     bad_input = 2
     shows_usage = False
@@ -111,7 +111,7 @@ class _Failing(click.Command):
 
 
 def _finish_interrupted(context: click.Context) -> None:
-    """Complete or undo what killed runs left in the folders that a command names, before it reads a file there."""
+    """Complete or undo the writes of killed runs in the folders that a command names, before it reads files there."""
     from chandra_bin.fits.outputs import finish_interrupted
 
     values = context.params.values()
@@ -122,7 +122,7 @@ def _finish_interrupted(context: click.Context) -> None:
 
 
 class _Group(_Failing, click.Group):
-    """A group that suggests the nearest command for an unknown one; ``others`` has the names of other programs."""
+    """A group that suggests the nearest command for an unknown one; ``others`` maps names of other programs."""
 
     others: Mapping[str, str] = {}
 
@@ -136,22 +136,22 @@ class _Group(_Failing, click.Group):
 
 
 class Command(_Failing):
-    """A command of ours: bad input is 2."""
+    """A command of this package: its exit code for bad input is 2."""
 
 
 class Group(_Group):
-    """Several of them under one name."""
+    """A group of such commands."""
 
 
 class SuiteCommand(_Failing):
-    """A command that stands in for a program of the original suite: bad input is 1, wrong options show the usage."""
+    """A drop-in for a program of the original suite: bad input returns 1, wrong options show the usage."""
 
     bad_input = 1
     shows_usage = True
 
 
 class SuiteGroup(SuiteCommand, _Group):
-    """Such commands under one name."""
+    """A group of such commands."""
 
 
 Sections = Mapping[str, Mapping[str, tuple[str, str]]]
@@ -201,7 +201,7 @@ class LazyGroup(_Group):
 
 @contextmanager
 def _warnings_as_lines() -> Iterator[None]:
-    """Our warnings as lines on stderr, each once; those of libraries say nothing to a user and are dropped."""
+    """Show warnings of this package as lines on stderr, each once, and drop warnings of libraries."""
     said: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], filename: str, lineno: int,  # noqa: ARG001
@@ -221,7 +221,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(total: float, doing: str, *, quiet: bool = False) -> Iterator[ProgressBar]:
-    """Show progress and the time left where stderr is a terminal; nothing where it is not, or with ``quiet``."""
+    """Show progress and the time left if stderr is a terminal and not ``quiet``."""
     bar = ProgressBar(total, doing, not quiet and sys.stderr.isatty())
     SHOWN.append(bar)
     try:
@@ -233,7 +233,7 @@ def progress_bar(total: float, doing: str, *, quiet: bool = False) -> Iterator[P
 
 @contextmanager
 def progress_reporter(quiet: bool, doing: str) -> Iterator[Callable[[float], None] | None]:
-    """Show log lines, and progress where stderr is a terminal: yield what takes the fraction done, or None."""
+    """Show log lines, and progress if stderr is a terminal; yield a function of the fraction done, or None."""
     with progress_bar(1.0, doing, quiet=quiet) as bar:
         handler = Notes(bar)
         levels = {"chandra_bin": logging.WARNING if quiet else logging.INFO,
@@ -259,7 +259,7 @@ def next_command(after: str, **products: object) -> None:
 
 
 def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:
-    """Takes the options that are fields of a dataclass out of ``options``, and returns it with them and ``given``."""
+    """Return a dataclass of ``given`` and of its fields among ``options``, which are removed from ``options``."""
     chosen = picked(options, kind)
     for each in fields(kind):
         options.pop(each.name, None)
@@ -267,7 +267,7 @@ def pick(kind: type[_Chosen], options: dict[str, Any], **given: Any) -> _Chosen:
 
 
 class _Path(click.Path):
-    """The name of a file or folder. An empty name, as an unset shell variable gives it, is refused."""
+    """The name of a file or folder. An empty name, such as from an unset shell variable, is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -289,7 +289,7 @@ class FileText(click.ParamType):  # type: ignore[type-arg]
 
 
 class FileName(FileText):
-    """A file's name, with filters behind it or not; ``@list`` for the one file that a list names."""
+    """The name of a file, with or without filters; ``@list`` for the one file that a list names."""
 
     def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         from chandra_bin.fits.virtual import one_of_stack
@@ -300,7 +300,7 @@ class FileName(FileText):
 
 
 class Stack(FileText):
-    """The files of a name, with filters behind it or not, or of ``@list``."""
+    """The files of a name, with or without filters, or of ``@list``."""
 
     def convert(self, value: "str | list[VirtualFile]", param: click.Parameter | None,
                 ctx: click.Context | None) -> "list[VirtualFile]":
@@ -313,34 +313,34 @@ class Stack(FileText):
         files = expand_stack(value)
         for each in files if value.startswith("@") else ():
             if not each.file.exists():
-                raise InputError(f"{value}: lists {each}, and there is no such file")
+                raise InputError(f"{value}: lists {each}, which does not exist")
         return files
 
 
 def file_option(*names: str, help: str, **attributes: Any) -> Callable[[Any], Any]:
-    """An option that takes a file's name; ``attributes`` as click has them (default, required, multiple)."""
+    """Return an option for the name of a file, with ``attributes`` of click (default, required, multiple)."""
     return click.option(*names, type=FileName(), metavar="FILE", help=help,
                         show_default="default" in attributes, **attributes)
 
 
 def file_argument(name: str) -> Callable[[Any], Any]:
-    """A positional argument that is a file's name."""
+    """Return a positional argument for the name of a file."""
     return click.argument(name, type=FileName())
 
 
 Name = TypeVar("Name", str, Path)
 
-# Commands that are like CIAO's take the output as CIAO's do, and as ours do.
+# Commands like those of CIAO take the output as a second name, as in CIAO, or by -o.
 output_argument = click.argument("outfile", type=PATH, required=False)
 
 
 def output_option(help: str) -> Callable[[Any], Any]:
-    """The option ``-o``, beside `output_argument`."""
+    """Return the option ``-o``, the alternative to `output_argument`."""
     return click.option("-o", "--out", type=PATH, metavar="FILE", help=help)
 
 
 def last_of(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    """Complete the last name of a list that has commas between its names."""
+    """Complete the last name of a list of names with commas."""
     before, comma, last = incomplete.rpartition(",")
     return [CompletionItem(f"{before}{comma}{name}") for name in names if name.startswith(last)]
 
@@ -358,14 +358,14 @@ bands_option = click.option("--bands", default="broad", show_default=True, metav
 
 
 def one_output(argument: Name | None, option: Name | None) -> Name:
-    """The output that was named in one of the two ways."""
+    """Return the output that was given in one of the two ways."""
     if argument is not None and option is not None:
-        raise click.UsageError(f"two outputs are named, {argument} and {option}; give one")
+        raise click.UsageError(f"two outputs are given, {argument} and {option}; give one")
     chosen = option if argument is None else argument
     if str(chosen) == "-":
-        raise click.UsageError("an output is a file: standard output (-) is not written to")
+        raise click.UsageError("the output must be a file, got standard output (-)")
     if chosen is None:
-        raise click.UsageError("say where the output goes: a second name, or -o FILE")
+        raise click.UsageError("the output is missing: give a second name, or -o FILE")
     return chosen
 
 
@@ -382,17 +382,17 @@ version_option = click.option("-V", "--version", is_flag=True, is_eager=True, ex
 threads_option = click.option("-t", "--threads", type=click.IntRange(min=1), metavar="N",
                               help="Threads; the result does not depend on them.  [default: all usable cores]")
 engine_option = click.option("--engine", type=click.Choice(["auto", "native", "ciao"]),
-                             help="What does the steps that calibrate: this program, or CIAO; auto: CIAO where it is "
+                             help="Engine of the steps that calibrate: this program, or CIAO; auto: CIAO if it is "
                              "set up.  [default: the setting]")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
 clobber_option = click.option("--clobber", is_flag=True, help="Replace the products of an earlier run.")
 semantics_option = click.option(
     "--semantics", type=click.Choice(["ciao", "ds9"]),
-    help="What an excluded shape is taken from: the shape before it (ciao), or all (ds9).  [default: as the header]")
+    help="An excluded shape is removed from the shape before it (ciao), or from all (ds9).  [default: by the header]")
 
 
 def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options ``--exclude`` and ``--keep``, which take region files and may be given several times."""
+    """Add the options ``--exclude`` and ``--keep``, which take region files and may be repeated."""
     command = file_option("--keep", multiple=True, help="Region file: use only the pixels inside.")(command)
     exclude = file_option("--exclude", multiple=True, help="Region file: leave out the pixels inside.")
     added: Callable[..., Any] = exclude(command)
@@ -400,17 +400,17 @@ def region_mask_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def region_format_options(system: str, *, otherwise: str = "") -> Callable[[Any], Any]:
-    """The options ``--format``, ``--system`` (``system`` by default) and ``--sexagesimal``.
+    """Return a decorator that adds ``--format``, ``--system`` (``system`` by default) and ``--sexagesimal``.
 
-    The format is ``ciao`` by default, or None where ``otherwise`` tells what that stands for.
+    The format is ``ciao`` by default, or None with ``otherwise`` as the description of the default.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         command = click.option("--sexagesimal", is_flag=True,
                                help="hh:mm:ss and dd:mm:ss instead of degrees; files are NAME_sex.reg.")(command)
         command = click.option("--system", default=system, show_default=True, metavar="SYSTEM",
-                               help="physical, image, wcs (the image's own frame), fk5, icrs, galactic or ecliptic, as "
-                               "far as the format has them.")(command)
+                               help="physical, image, wcs (the image's own frame), fk5, icrs, galactic or ecliptic, if "
+                               "the format has them.")(command)
         return click.option("--format", type=click.Choice(["ciao", "ds9", "fits"]),
                             default=None if otherwise else "ciao", show_default=not otherwise,
                             help="Text for CIAO or DS9, or CIAO's FITS region table."

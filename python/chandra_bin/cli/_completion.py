@@ -1,4 +1,4 @@
-"""``chandra-bin completion``: the script with which a shell completes commands, options and files."""
+"""``chandra-bin completion``: the script that makes a shell complete commands, options and files."""
 
 import click
 
@@ -10,7 +10,9 @@ _VARIABLE = "_CHANDRA_BIN_COMPLETE"
 @click.command(cls=Command, name="completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the completion script of SHELL. Add the line of your shell to its start-up file:
+    """Print the completion script of SHELL.
+
+    Add the line of your shell to its start-up file:
 
     \b
     bash   ~/.bashrc    eval "$(chandra-bin completion bash)"

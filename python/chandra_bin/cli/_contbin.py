@@ -1,4 +1,4 @@
-"""``chandra-bin contbin``: the original's program, option by option."""
+"""``chandra-bin contbin``: the original program contbin, option by option."""
 
 import shlex
 import time
@@ -23,14 +23,14 @@ from ._command import (
 
 
 class ContbinCommand(SuiteCommand):
-    """Takes ``@file`` for more options from a text file."""
+    """A command that reads more options from text files, ``@file``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, expand_argument_files(args))
 
 
 def expand_argument_files(arguments: Sequence[str], inside: tuple[Path, ...] = ()) -> list[str]:
-    """Replaces each ``@file`` by the words of that file (``#`` begins a comment), which may name files in turn."""
+    """Replace each ``@file`` by the words of that file (``#`` begins a comment), which may name further files."""
     expanded: list[str] = []
     for argument in arguments:
         if argument.startswith("@") and len(argument) > 1:
@@ -48,7 +48,7 @@ def _words(path: Path) -> list[str]:
         return shlex.split(path.read_text(encoding="utf-8"), comments=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from None
-    except ValueError as error:  # not UTF-8, or a quotation mark without its partner
+    except ValueError as error:  # not UTF-8, or an unbalanced quotation mark
         raise InputError(f"{path}: is not a list of options: {error}") from None
 
 

@@ -21,7 +21,7 @@ from ._command import (
 
 @click.command(cls=Command, name="convert")
 @click.argument("files", nargs=-1, required=True, type=PATH)
-@file_option("--image", help="Image, or event file, whose coordinates are used.", required=True)
+@file_option("--image", help="Image or event file with the coordinates.", required=True)
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
               help="Folder for the converted files; or the name of the converted file, FILE.reg or FILE.fits.")
 @region_format_options("wcs")
@@ -29,7 +29,7 @@ from ._command import (
 @quiet_option
 @clobber_option
 def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **options: Any) -> None:
-    """Convert region FILES (CIAO, DS9, or CIAO's FITS tables; wildcards are taken) with the same pixels inside.
+    """Convert region FILES (CIAO, DS9, or CIAO's FITS tables; wildcards allowed), with the same pixels inside.
 
     NAME.reg becomes DIR/NAME_sex.reg with --sexagesimal, else DIR/NAME_SYSTEM.reg.
     """
@@ -43,7 +43,7 @@ def command(files: tuple[Path, ...], image: Path, outdir: Path, quiet: bool, **o
 
 
 def _expanded(files: tuple[Path, ...]) -> list[Path]:
-    """Wildcards that the shell left, because they were quoted or are too many."""
+    """Return the files, with wildcards expanded that the shell left, quoted or because they match too many files."""
     found: list[Path] = []
     for file in files:
         matches = [] if file.exists() else sorted(glob.glob(str(file)))

@@ -1,4 +1,4 @@
-"""``chandra-bin copy``: what a virtual file name means, as a file."""
+"""``chandra-bin copy``: write the data of a virtual file name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``chandra-bin deflare``: good times without flares."""
+"""``chandra-bin deflare``: GTIs without flares."""
 
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,16 @@ from ._options import options_of
 @click.command(cls=Command, name="deflare")
 @file_argument("curve")
 @output_argument
-@output_option("The good times, a GTI file.")
+@output_option("GTI file of the good times.")
 @options_of(FlareLimits)
 @file_option("--plot", help="A PNG of the light curve, kept and cut bins.")
 @quiet_option
 @clobber_option
 def command(curve: Path, outfile: Path | None, out: Path | None, plot: Path | None, quiet: bool, clobber: bool,
             **limits: Any) -> None:
-    """Write the good times, without flares, of the light curve CURVE to OUTFILE (as CIAO's deflare).
+    """Write the GTIs without flares of the light curve CURVE to OUTFILE (as CIAO's deflare).
 
-    Where a method of CIAO's leaves no time, or hardly any, robust takes its place, and a warning says so.
+    Where a method of CIAO leaves almost no time, the method robust is used, with a warning.
     """
     target = one_output(outfile, out)
     from chandra_bin.tasks.lightcurve import deflare

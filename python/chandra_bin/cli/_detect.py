@@ -35,7 +35,7 @@ class Scales(click.ParamType):  # type: ignore[type-arg]
         try:
             return tuple(float(word) for word in str(value).replace(",", " ").split())
         except ValueError:
-            self.fail(f"{value!r} are no numbers: give \"1 2 4 8\", say", param, ctx)
+            self.fail(f"{value!r} must be numbers, such as \"1 2 4 8\"", param, ctx)
 
 
 class Probability(click.ParamType):  # type: ignore[type-arg]
@@ -55,7 +55,7 @@ class Probability(click.ParamType):  # type: ignore[type-arg]
 @click.command(cls=Command, name="detect")
 @file_argument("image")
 @output_argument
-@output_option("Table of the sources (FITS), a region file of CIAO too.")
+@output_option("Table of the sources (FITS), also a region file for CIAO.")
 @file_option("--expmap", help="Exposure map.")
 @file_option("--psfmap", help="Map of the radius of a point source, in arcsec or pixels (BUNIT).")
 @click.option("--psfecf", type=float, metavar="F",
@@ -67,11 +67,11 @@ class Probability(click.ParamType):  # type: ignore[type-arg]
 @click.option("--ellsigma", type=float, default=3, show_default=True, metavar="N",
               help="Size of the ellipses, in sigmas.")
 @click.option("--bkgsigthresh", type=float, default=1e-4, show_default=True, metavar="P",
-              help="The same for pixels that are kept out of the background.")
+              help="The same probability for pixels to exclude from the background.")
 @click.option("--expthresh", type=float, default=0.1, show_default=True, metavar="F",
-              help="Leave out pixels below this part of the largest exposure.")
+              help="Leave out pixels below this fraction of the largest exposure.")
 @click.option("--maxiter", type=click.IntRange(min=0), default=3, show_default=True, metavar="N",
-              help="How often the background is cleaned at most.")
+              help="Largest number of iterations that clean the background.")
 @click.option("--cluster", type=PATH, metavar="FILE",
               help="Region file: leave out the sources inside.")
 @click.option("--regions", type=PATH, metavar="FILE", help="Write the ellipses as a region file.")
@@ -84,7 +84,7 @@ class Probability(click.ParamType):  # type: ignore[type-arg]
 @quiet_option
 @clobber_option
 def command(image: Path, outfile: Path | None, out: Path | None, quiet: bool, **options: Any) -> None:
-    """Find sources in IMAGE, counts on pixels, by correlating it with wavelets."""
+    """Find sources in the counts image IMAGE by correlating it with wavelets."""
     chosen = one_output(outfile, out)
     start = time.perf_counter()
     from chandra_bin.sources.options import DetectionOptions

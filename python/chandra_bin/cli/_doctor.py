@@ -1,4 +1,4 @@
-"""``chandra-bin doctor``: what is installed, and what the machine has."""
+"""``chandra-bin doctor``: check the installation and the machine."""
 
 import json
 from dataclasses import asdict
@@ -13,10 +13,10 @@ from ._command import PATH, Command
 @click.argument("folder", metavar="[DIR]", type=PATH, default=Path())
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects instead of lines.")
 def command(folder: Path, as_json: bool) -> None:
-    """Look at this installation, at the machine, and at DIR, the folder where work is to be done.
+    """Check this installation, the machine, and DIR, the folder to work in.
 
-    Says what is there, what is missing, what it is for, and how to get it. DIR is the working directory unless it is
-    given. The exit code is 1 where something is missing that is needed.
+    The table lists each component, its state, its use, and how to install it. DIR is the working directory by default.
+    The exit code is 1 if a required component is missing.
     """
     from ._doctor_checks import examine
 

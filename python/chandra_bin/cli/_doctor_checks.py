@@ -1,6 +1,6 @@
-"""What is installed, and what the machine has: what this program needs, and what would bring more.
+"""Checks of the installation and the machine: required and optional components.
 
-Nothing here needs more than Python itself: it is asked where something is broken.
+This module needs only Python itself, so that it works in a broken installation.
 """
 
 import math
@@ -26,7 +26,7 @@ from chandra_bin.workflow.system import usable_cores
 _NAME = "chandra-bin"
 _INSTALL = "conda install -c https://cxc.cfa.harvard.edu/conda/ciao -c conda-forge"
 _CALIBRATED = "Chandra's calibration: gain, exposure maps, PSF, blank sky, responses"
-# What the extras of the package are for.
+# Uses of the extras of the package.
 _EXTRAS = {"distributed": "batches on a cluster of machines, through Dask",
            "sherpa": "fits of bins by another program, and of single bins by hand"}
 # Binning 4096 x 4096 pixels takes 0.7 GB, and merging 10 million events takes their 0.6 GB and more.
@@ -39,26 +39,26 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["'](?P<name>[^"']+)["']""")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for."""
+    """The result of one check."""
 
     what: str
     state: Literal["ok", "missing", "limited"]
-    """``limited``: it is there, and what is done will be hindered."""
+    """``limited``: the component exists, but with restrictions."""
     found: str
-    """Version, number or place; empty where nothing is there."""
+    """Version, number or place; empty if missing."""
     brings: str
-    """What it is for; where it is missing or limited, what to do about it."""
+    """Its use; if it is missing or limited, also the remedy."""
     is_needed: bool = False
-    """Nothing works without it."""
+    """Whether the package requires it."""
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Looks at this installation, at the machine, and at what can be done in ``folder``, where work is to be done.
+    """Check this installation, the machine, and the folder to work in.
 
-    Raises `InputError` for a folder that is not there. Nothing stays in it.
+    Raises `InputError` for a folder that does not exist. Test files in it are removed.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder")
+        raise InputError(f"{folder}: no such folder")
     return [*_programs(), *_packages(), *_ciao(), *_machine(), *_folder(folder)]
 
 
@@ -71,7 +71,7 @@ def _programs() -> Iterator[Finding]:
     else:
         yield Finding("Python", "missing", version, f"{wanted} is needed: install {_NAME} with such a Python", True)
     yield Finding(_NAME, "ok", distribution.version, "this program", True)
-    # Their stubs lie where they do, also where they could not be compiled.
+    # The stubs lie next to the kernels, even if these could not be compiled.
     names = sorted(file.name.removesuffix(".pyi") for file in files("chandra_bin._kernels").iterdir()
                    if file.name.endswith(".pyi"))
     broken = []
@@ -81,7 +81,7 @@ def _programs() -> Iterator[Finding]:
         except ImportError as error:
             broken.append(f"{name} ({error})")
     if broken or not names:
-        yield Finding("compiled kernels", "missing", "", f"all computing: {'; '.join(broken) or 'there are none'}; "
+        yield Finding("compiled kernels", "missing", "", f"all computing: {'; '.join(broken) or 'all are missing'}; "
                       f"install again: pip install --force-reinstall {_NAME}", True)
     else:
         yield Finding("compiled kernels", "ok", f"{len(names)} load", "all computing", True)
@@ -96,7 +96,7 @@ def _packages() -> Iterator[Finding]:
         if extra := _EXTRA.search(marker):
             brings = _EXTRAS.get(extra["name"], f"the extra {extra['name']} of {_NAME} uses it")
             yield _package(name, least, brings, f".[{extra['name']}]", False)
-        elif marker:  # of some systems or some versions of Python
+        elif marker:  # only for some systems or versions of Python
             yield _package(name, least, f"{_NAME} uses it", text.partition(";")[0].strip(), False)
         else:
             yield _package(name, least, f"{_NAME} needs it", text, True)
@@ -107,7 +107,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _package(name: str, least: str, brings: str, requirement: str, is_needed: bool) -> Finding:
-    """A package, whose module has its name."""
+    """Return the state of a package whose module has the same name."""
     install = f"pip install '{requirement}'"
     try:
         version = metadata.version(name)
@@ -124,11 +124,11 @@ def _package(name: str, least: str, brings: str, requirement: str, is_needed: bo
 
 
 def _ciao() -> Iterator[Finding]:
-    """CIAO, its contributed tools, its calibration database, and the blank-sky package of that."""
+    """Yield the states of CIAO, its contributed tools, its calibration database, and the blank-sky files."""
     installation = find_installation()
     if installation is None:
         yield Finding("CIAO", "missing", "", f"{_CALIBRATED}: {_INSTALL} ciao ciao-contrib caldb_main, and activate "
-                      "its environment; without it these steps are done approximately, or by scripts elsewhere")
+                      "its environment; without it these steps are approximate, or run by scripts elsewhere")
         return
     kind = "conda" if installation.is_of_conda else "tar"
     try:
@@ -139,11 +139,11 @@ def _ciao() -> Iterator[Finding]:
     else:
         found = f"{versions['CIAO']} ({kind})"
         if installation.is_too_old:
-            yield Finding("CIAO", "limited", found, f"{OLDEST} or newer is needed, and the pipeline refuses this one: "
+            yield Finding("CIAO", "limited", found, f"{OLDEST} or newer is needed; the pipeline refuses this version: "
                           f"{_INSTALL} ciao ciao-contrib; {installation.folder}")
         else:
-            yield Finding("CIAO", "ok", found, f"{_CALIBRATED}; {OLDEST} or newer is needed, and the scripts of {READ} "
-                          f"were read for this program; {installation.folder}")
+            yield Finding("CIAO", "ok", found, f"{_CALIBRATED}; {OLDEST} or newer is needed; this program follows the "
+                          f"scripts of {READ}; {installation.folder}")
     if missing := [name for name in tools.NAMES if not installation.has(name)]:
         yield Finding("CIAO's tools", "missing", f"{len(tools.NAMES) - len(missing)} of {len(tools.NAMES)}",
                       f"not in PATH: {', '.join(missing)}: {_INSTALL} ciao ciao-contrib")
@@ -155,8 +155,8 @@ def _ciao() -> Iterator[Finding]:
 
 def _calibration(installation: Installation, version: str) -> Iterator[Finding]:
     if installation.caldb is None:
-        yield Finding("CALDB", "missing", os.environ.get("CALDB", ""), f"without the calibration database CIAO "
-                      f"calibrates nothing: {_INSTALL} caldb_main, and set CALDB to its folder")
+        yield Finding("CALDB", "missing", os.environ.get("CALDB", ""), f"CIAO needs the calibration database: "
+                      f"{_INSTALL} caldb_main, and set CALDB to its folder")
         return
     yield Finding("CALDB", "ok", version, str(installation.caldb))
     brings = "background from events of the blank sky; else it is measured in the merged image"
@@ -171,7 +171,7 @@ def _machine() -> Iterator[Finding]:
     yield Finding("cores", "ok", str(cores), "threads, and observations at once")
     there = available_bytes()
     if there == math.inf:
-        yield Finding("memory", "limited", "", "the system does not say how much is free")
+        yield Finding("memory", "limited", "", "the free memory is unknown")
     elif there < _MEMORY:
         yield Finding("memory", "limited", _size(there), "is free; large images and event lists need up to "
                       f"{_size(_MEMORY)}: end other programs, or choose a larger binsize")
@@ -192,22 +192,22 @@ def _folder(folder: Path) -> Iterator[Finding]:
             yield _locks(Path(scratch), where)
             yield _links(Path(scratch), where)
     except OSError as error:
-        yield Finding("folder", "missing", "", f"{where} cannot be written to ({error.strerror}): name the folder that "
-                      "you mean to work in", True)
+        yield Finding("folder", "missing", "", f"{where} cannot be written to ({error.strerror}): give the folder "
+                      "to work in", True)
 
 
 def _locks(scratch: Path, where: Path) -> Finding:
-    """Whether a run keeps others out of its folder."""
+    """Return whether file locks keep other runs out of a folder."""
     what, brings = "file locking", "one run at a time works in a folder"
     try:
         with locked(scratch):
             try:
                 with locked(scratch):
                     pass
-            except InputError:  # as it should
+            except InputError:  # as expected
                 return Finding(what, "ok", "works", brings, True)
-        return Finding(what, "limited", "has no effect", f"{brings}: see to that yourself in {where}, or work on "
-                       "another file system", True)
+        return Finding(what, "limited", "has no effect", f"{brings}: ensure this yourself in {where}, or work "
+                       "on another file system", True)
     except InputError as error:
         return Finding(what, "limited", "", str(error).removeprefix(f"{scratch}: "))
     except OutputError as error:
@@ -221,7 +221,7 @@ def _links(scratch: Path, where: Path) -> Finding:
         os.symlink("target", scratch / "link")
     except OSError as error:
         return Finding(what, "limited", "", f"{brings}; {where} is on a file system without links ({error.strerror}): "
-                       "some names will not be there")
+                       "some names will be missing")
     return Finding(what, "ok", "work", brings)
 
 

@@ -29,20 +29,20 @@ from ._options import added, help_of
 @click.command(cls=Command, name="fluximage")
 @file_argument("infile")
 @click.argument("outroot", required=False, type=FileText())
-@click.option("-o", "--out", metavar="OUTROOT", help="The same as the second name: what names of products begin with.")
+@click.option("-o", "--out", metavar="OUTROOT", help="The same as the second name: the begin of the names of products.")
 @bands_option
-@click.option("--binsize", type=float, metavar="N", help="Sky pixels a pixel.  [default: 1]")
-@file_option("--xygrid", help="An image whose grid to take, in place of --binsize.  [default: all that the chips saw]")
+@click.option("--binsize", type=float, metavar="N", help="Size of a pixel in sky pixels.  [default: 1]")
+@file_option("--xygrid", help="Image with the grid to use, instead of --binsize.  [default: all that the chips saw]")
 @click.option("--units", type=click.Choice(["area", "time"]), default="area", show_default=True,
-              help="Exposure maps in cm² s, or in s and without vignetting.")
+              help="Exposure maps in cm² s, or in s without vignetting.")
 @click.option("--area", "area_cm2", type=float, metavar="CM2",
-              help="The area on axis.  [default: about that of ACIS at the band's effective energy]")
+              help="Area on axis.  [default: approximate area of ACIS at the band's effective energy]")
 @click.option("--vignetting", "slope", type=float, metavar="X",
-              help="The area lost at 10' off axis, a fraction; 0 for none.  [default: 0.22, and 0 for --units time]")
+              help="Fraction of the area lost at 10' off axis.  [default: 0.22; 0 for --units time]")
 @click.option("--expmapthresh", "threshold", default="1.5%", show_default=True, metavar="X",
-              help="Pixels of less exposure are cut: percent of the largest, or an exposure.")
+              help="Cut pixels of less exposure: percent of the largest, or an exposure.")
 @click.option("--psfecf", type=float, metavar="X",
-              help="Make maps of the radius with this fraction of a source, 0.9 say.")
+              help="Make maps of the radius with this fraction of a source, such as 0.9.")
 @added(AncillaryChoice, lambda each: click.option(f"--{each.name}", metavar=each.metadata["symbol"],
                                                   help=help_of(each)))
 @threads_option
@@ -52,14 +52,14 @@ def command(infile: Path, outroot: str | None, out: str | None, bands: str, bins
             asolfile: str | None, threads: int | None, quiet: bool, **options: Any) -> None:
     """Make image, approximate exposure map and flux of the events INFILE (as CIAO's fluximage).
 
-    Names begin with OUTROOT, which is a folder where it ends in '/'. The name none for a file: do without it.
+    Names begin with OUTROOT, which is a folder if it ends in '/'. The name none for a file skips that file.
 
     \b
     chandra-bin fluximage evt2.fits images/
     chandra-bin fluximage 'evt2.fits[@clean.gti][ccd_id=0:3]' -o clean --bands 0.5:7:2.3 --psfecf 0.9
     """
     if binsize is not None and xygrid is not None:
-        raise click.UsageError("--binsize and --xygrid both say how large pixels are: give one of them")
+        raise click.UsageError("--binsize and --xygrid both set the size of pixels: give one of them")
     root = one_output(outroot, out)
     from chandra_bin.fits.headers import approximation
     from chandra_bin.tasks.fluximage import ExposureSettings, make_flux_images

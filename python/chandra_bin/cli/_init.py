@@ -1,4 +1,4 @@
-"""``chandra-bin init``: the configuration of a pipeline, made of a folder of the archive."""
+"""``chandra-bin init``: the configuration of a pipeline, made from a folder of archive files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @click.command(cls=Command, name="init")
 @click.argument("directory", metavar="DIR", type=PATH)
 @click.option("-o", "--out", "work", metavar="WORK", type=PATH, required=True,
-              help="The folder of the pipeline; made where it is not there.")
-@click.option("--name", metavar="NAME", help="Of the cluster, part of the names of folders.  [default: the target's]")
-@click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be given several times.")
+              help="Folder of the pipeline; made if it does not exist.")
+@click.option("--name", metavar="NAME", help="Name of the cluster, in names of folders.  [default: the target's]")
+@click.option("--obsid", "obsids", metavar="N", multiple=True, help="Use only this ObsID; may be repeated.")
 @click.option("--fetch", metavar="N,N,...",
-              help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid; those there are left alone.")
+              help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid, but keep existing ones.")
 @click.option("--sn", type=float, metavar="N", help="S/N of bins.  [default: 70]")
 @click.option("--smooth-sn", type=float, metavar="N",
               help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn]")
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 @quiet_option
 def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | None, quiet: bool,
             **settings: Any) -> None:
-    """Look through DIR for observations, and write the configuration of a pipeline into the folder WORK.
+    """Search DIR for observations, and write the configuration of a pipeline into the folder WORK.
 
-    DIR holds folders of ObsIDs as download_chandra_obsid makes them. What is missing is said, with the command line
-    that fetches it.
+    DIR holds folders of ObsIDs as download_chandra_obsid makes them. Missing files are listed, with the command line
+    that fetches them.
     """
     from chandra_bin.pipeline.config import check_settings, refuse_second
     from chandra_bin.pipeline.survey import begin, survey

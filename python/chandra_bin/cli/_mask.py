@@ -29,8 +29,7 @@ from ._command import (
 def command(image: Path, out: Path, quiet: bool, **options: Any) -> None:
     """Write a mask for IMAGE, 1 where a pixel is used, from region files and an exposure map.
 
-    A pixel is inside a region where its centre is; edges count as inside, as in CIAO. Pixels of IMAGE that are NaN are
-    not used.
+    A pixel is inside a region if its centre is; edges count as inside, as in CIAO. NaN pixels of IMAGE are excluded.
     """
     if not options["exclude"] and not options["keep"] and options["expmap"] is None:
         raise click.UsageError("give --exclude FILE.reg, --keep FILE.reg or --expmap FILE")

@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR", required=True,
               help="Folder for the products.")
 @click.option("--refcoord", metavar="'RA DEC'|FILE",
-              help="Tangent point: degrees, sexagesimal, or that of a file.  [default: the observations' mean]")
+              help="Tangent point: degrees, sexagesimal, or a file that has it.  [default: mean of the observations]")
 @bands_option
 @click.option("--binsize", type=float, default=1.0, show_default=True, metavar="N",
-              help="Sky pixels a pixel of the images.")
-@click.option("--exposure", is_flag=True, help="Make approximate exposure maps and fluxes too, as fluximage does.")
+              help="Size of the images' pixels in sky pixels.")
+@click.option("--exposure", is_flag=True, help="Also make approximate exposure maps and fluxes, as fluximage does.")
 @click.option("--psfecf", type=float, metavar="X",
-              help="With --exposure: make maps of the radius with this fraction of a source, 0.9 say.")
+              help="With --exposure: make maps of the radius with this fraction of a source, such as 0.9.")
 @click.option("--blanksky", multiple=True, type=Stack(), metavar="FILE",
-              help="Blank-sky events: once for each of INFILES, in their order (a @list where there is a file for each "
-              "chip), or one @list of a file for each.")
+              help="Blank-sky events: once for each of INFILES, in their order (a @list for one file per chip), or one "
+              "@list with a file for each.")
 @quiet_option
 @clobber_option
 def command(infiles: "tuple[list[VirtualFile], ...]", outdir: Path, refcoord: str | None, bands: str, binsize: float,
             exposure: bool, psfecf: float | None, blanksky: "tuple[list[VirtualFile], ...]", quiet: bool,
             clobber: bool) -> None:
-    """Merge the events of INFILES, put on one tangent plane, and make images of them (as CIAO's merge_obs).
+    """Merge the events of INFILES on one tangent plane, and make their images (as CIAO's merge_obs).
 
     \b
     chandra-bin merge @clean_evt.list -o merged

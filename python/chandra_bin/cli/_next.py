@@ -1,4 +1,4 @@
-"""What usually follows a command: the commands that are suggested at its end."""
+"""The commands that are suggested at the end of a command."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +22,7 @@ NEXT: Mapping[str, Sequence[tuple[str, Sequence[str]]]] = {
     "batch": (("extract the spectra of the bins", ("spectra", "EVENTS", "{folder}/NAME/contbin_binmap.fits")),),
     "spectra": (("find the responses", ("responses", "EVENTS", "{binmap}", "--tiles", "TILES")),
                 ("make hardness maps without responses", ("maps", "{binmap}", "{spectra}"))),
+    "tiles": (("find the responses of the bins", ("responses", "EVENTS", "{binmap}", "--tiles", "{table}")),),
     "responses": (("fit the spectra", ("fit", "SPECTRA", "--responses", "{responses}", "--redshift", "Z")),),
     "fit": (("make the maps", ("maps", "BINMAP", "{fit}")),),
     "regions": (("extract the spectra of the bins", ("spectra", "EVENTS", "{binmap}")),),

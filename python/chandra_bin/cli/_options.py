@@ -1,4 +1,4 @@
-"""Options of commands that are made from the classes that hold them."""
+"""Make options of commands from the fields of option classes."""
 
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -32,7 +32,7 @@ def added(cls: Any, made: Callable[["Field[Any]"], Decorator], *left_out: str) -
 
 
 def option(each: "Field[Any]", **attributes: Any) -> Decorator:
-    """The option of a field; ``attributes`` as click has them take the place of the field's."""
+    """Return the option of a field; ``attributes`` of click replace those of the field."""
     data, flag = each.metadata, each.name.replace("_", "-")
     if each.type is bool:
         if each.default:
@@ -58,7 +58,7 @@ class NumberOrFile(FileText):
 
 
 def file_option_of(each: "Field[Any]") -> Decorator:
-    """The option of a field that holds a file's name, several of them, or a number or a name."""
+    """Return the option of a field that holds one or several names of files, or a number or a name."""
     flag = f"--{each.name.replace('_', '-')}"
     if each.metadata["limits"]:
         return click.option(flag, type=NumberOrFile(), metavar=each.metadata["symbol"], help=help_of(each))
@@ -66,7 +66,7 @@ def file_option_of(each: "Field[Any]") -> Decorator:
 
 
 def help_of(each: "Field[Any]") -> str:
-    """The text of an option with its default, or with the meaning of None."""
+    """Return the help text of an option with its default, or with the meaning of None."""
     default = each.metadata["otherwise"] or each.default
     text: str = each.metadata["text"]
     return text + (f"  [default: {default}]" if default not in (None, ()) else "")

@@ -24,18 +24,18 @@ from ._command import (
 @file_argument("binmap")
 @click.option("-o", "--out", "outdir", type=PATH, metavar="DIR",
               help="Folder for a file for each bin: DIR/xaf_0.reg, DIR/xaf_1.reg, ...")
-@file_option("--all-in-one", help="One file for all bins, with their numbers; for DS9 in colours.")
+@file_option("--all-in-one", help="One file for all bins, with their numbers, and colours in DS9.")
 @region_format_options("physical", otherwise="ciao; ds9 for --all-in-one")
 @quiet_option
 @clobber_option
 def command(binmap: Path, outdir: Path | None, quiet: bool, **options: Any) -> None:
     """Write the exact outline of each bin of BINMAP, as polygons.
 
-    Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers as binmaps are, the outline of the pixels
-    of 1 is written, as DIR/mask.reg. Holes are polygon(..)*!polygon(..) in CIAO's files.
+    A 0/1 image of any type except int32, the type of binmaps, is a mask: the outline of its pixels of 1 is written as
+    DIR/mask.reg. Holes are polygon(..)*!polygon(..) in CIAO's files.
     """
     if outdir is None and options["all_in_one"] is None:
-        raise click.UsageError("say where the outlines shall go: --out DIR, --all-in-one FILE, or both")
+        raise click.UsageError("give an output for the outlines: --out DIR, --all-in-one FILE, or both")
     from chandra_bin.tasks.outlines import write_outlines
 
     with progress_reporter(quiet, "regions"):

@@ -18,13 +18,13 @@ from ._command import PATH, Command, clobber_option, file_option, progress_repor
 @click.option("-o", "--output_dir", "--output-dir", type=PATH, metavar="DIR", default=".",
               show_default=True, help="Folder for the images.")
 @click.option("-s", "--out_suffix", "--out-suffix", "suffix", metavar="TEXT", default="_out.fits", show_default=True,
-              help="What follows the parameter in an image's name.")
+              help="Suffix of the images' names, after the parameter.")
 @click.option("--gzip", "compress", is_flag=True, help="Compress the images.")
 @quiet_option
 @clobber_option
 def command(binmap: Path, table: Path | None, input_dir: Path, region_list: Path | None, output_dir: Path,
             suffix: str, compress: bool, quiet: bool, clobber: bool) -> None:
-    """Paint results of fits into images of the bins, NaN where there is no value.
+    """Paint results of fits into images of the bins, NaN for bins without a value.
 
     Without --table, the lines "parameter value" of xaf_N_fit_out.txt become images parameter_out.fits, for the
     regions in the list.

@@ -1,4 +1,4 @@
-"""What a terminal shows while a command works: a bar with the time left, and lines above it."""
+"""The progress of a command on a terminal: a bar with the time left, and lines above it."""
 
 import logging
 import sys
@@ -12,13 +12,13 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 
 class ProgressBar:
-    """A bar with the time left on a terminal. It appears with the first progress; elsewhere nothing is shown.
+    """A bar with the time left on a terminal, which appears with the first progress.
 
     Parameters
     ----------
-    total : what counts as all.
+    total : the value of complete progress.
     doing : the text before the bar.
-    is_shown : whether there is a terminal to show it on.
+    is_shown : whether to show the bar.
     """
 
     def __init__(self, total: float, doing: str, is_shown: bool) -> None:
@@ -27,17 +27,18 @@ class ProgressBar:
         self._ends = ExitStack()
 
     def __call__(self, done: float, now: str = "") -> None:
-        """Show how much of the total is done, and what is done now."""
+        """Show the amount done, and the text of the current action."""
         if not self.is_shown:
             return
         if self._bar is None:
             self._bar = self._ends.enter_context(click.progressbar(
                 length=_PARTS, label=self.doing, file=sys.stderr, item_show_func=self._after_time))
-        self._bar.update(int(_PARTS * done / (self.total or 1)) - self._bar.pos, now)
-        self._bar.render_progress()  # what is done now may be all that has changed
+        # click adds up steps, so a negative step would hold up those that follow.
+        self._bar.update(max(int(_PARTS * done / (self.total or 1)) - self._bar.pos, 0), now)
+        self._bar.render_progress()  # also redraw if only the text changed
 
     def _after_time(self, now: str | None) -> str:
-        """Return what follows the time on the bar."""
+        """Return the text after the bar: the time left and the current action."""
         left = "left" if self._bar is not None and self._bar.eta_known and not self._bar.finished else ""
         return "  ".join(filter(None, (left, now)))
 
@@ -53,7 +54,7 @@ class ProgressBar:
         self._bar = None
 
 
-# The bar that is on the terminal: notes and warnings must not be printed into it.
+# The bar on the terminal: notes and warnings must not be printed into it.
 SHOWN: list[ProgressBar] = []
 
 

@@ -1,4 +1,4 @@
-"""``chandra-bin propose``: the region files that are drawn by hand, proposed."""
+"""``chandra-bin propose``: propose the region files that are otherwise drawn by hand."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group, name="propose", no_args_is_help=False)
 def command() -> None:
-    """Propose the region files that are drawn by hand otherwise, each with a picture (.png) beside it.
+    """Propose the region files that are otherwise drawn by hand, each with a picture (.png) next to it.
 
-    A file that you drew or edited is yours, and stays; what was proposed before is replaced, or removed where there is
-    nothing to propose any more: a warning says so, and the exit code is 0.
+    A file that you drew or edited is never changed. An earlier proposal is replaced, or removed with a warning if
+    nothing is found to propose; the exit code is then 0.
     """
 
 
 _out = click.option("-o", "--out", type=PATH, metavar="FILE", required=True,
-                    help="The region file (CIAO text); the picture is beside it.")
+                    help="Region file (CIAO text); the picture is written next to it.")
 _cluster = file_option("--cluster", help="Region file of the cluster.")
 _system = click.option("--system", type=click.Choice(["physical", "wcs"]), default="physical", show_default=True,
                        help="Coordinates of the file; wcs: hh:mm:ss, dd:mm:ss in the image's own frame.")
 
 
 def _point_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options by which detections are points wherever they are."""
+    """Add the options that define points even in a cluster."""
     significant = click.option("--significant", type=float, metavar="X",
                                help="... and its SRC_SIGNIFICANCE at least this.  [default: 4.5]")
     compact = click.option("--compact", type=float, metavar="X",
-                           help="A detection is a point, even in a cluster, where its PSFRATIO is at most this (0: "
-                           "none is) ...  [default: 2]")
+                           help="A detection is a point, even in a cluster, if its PSFRATIO is at most this (0: "
+                           "never) ...  [default: 2]")
     added: Callable[..., Any] = compact(significant(function))
     return added
 
@@ -54,7 +54,7 @@ def _point_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @file_argument("image")
 @_out
 @click.option("--kind", type=click.Choice(["aperture", "extent"]), default="aperture", show_default=True,
-              help="The ellipse of the moments, or the one where the signal stops.")
+              help="Ellipse of the moments, or ellipse where the signal ends.")
 @file_option("--expmap", help="Exposure map.")
 @file_option("--detections", help="Table of sources: leave out those that are compact and significant.")
 @_point_options
@@ -74,7 +74,7 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
         with progress_reporter(quiet, "proposing"):
             made = propose_cluster(image, out, sky=system == "wcs", **given)
     except NoCluster as error:
-        warn(f"{error}; {out} is {'yours, and stays' if out.exists() else 'not written'}")
+        warn(f"{error}; {out} is {'your file and stays unchanged' if out.exists() else 'not written'}")
         return
     if not quiet:
         ellipse = made.shape.aperture if options["kind"] == "aperture" else made.shape.extent
@@ -93,8 +93,8 @@ def cluster(image: Path, out: Path, system: str, quiet: bool, **options: Any) ->
 def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, **options: Any) -> None:
     """Propose the region of point sources among DETECTIONS.
 
-    DETECTIONS, found in IMAGE, are a table as detect and wavdetect write it, or a region file. In the cluster, only
-    compact and significant ones are kept.
+    DETECTIONS, found in IMAGE, are a table of detect or wavdetect, or a region file. In the cluster, only compact and
+    significant detections are proposed.
     """
     from chandra_bin.tasks.propose import propose_point_sources
 
@@ -102,7 +102,7 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
         made = propose_point_sources(detections, out, image, sky=system == "wcs", **_given(options))
     if not made.sources:
         warn(f"{detections}: no detection is a point source; {out} is "
-             f"{'yours, and stays' if made.is_users else 'not written'}")
+             f"{'your file and stays unchanged' if made.is_users else 'not written'}")
     elif not quiet:
         click.echo(f"{made.sources} point sources, {made.dropped} taken for the cluster; {_where(made)}")
         next_command("propose sources", region=out)
@@ -113,12 +113,12 @@ def sources(detections: Path, image: Path, out: Path, system: str, quiet: bool, 
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", required=True,
               help="Folder for square.reg (on the sky) and min_xy.reg (physical coordinates).")
 @_cluster
-@file_option("--image", help="Counts to be shown in the picture, instead of EXPMAP.")
+@file_option("--image", help="Counts image to show in the picture, instead of EXPMAP.")
 @quiet_option
 def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, quiet: bool) -> None:
     """Propose the area of interest: a box of good exposure.
 
-    It is the box with most pixels of good exposure in EXPMAP, around the middle of the cluster.
+    The area is the box with most pixels of good exposure in EXPMAP, around the middle of the cluster.
     """
     from chandra_bin.tasks.propose import propose_area
 
@@ -133,9 +133,9 @@ def area(expmap: Path, folder: Path, cluster: Path | None, image: Path | None, q
 @command.command("bin-length", cls=Command)
 @file_argument("events")
 @click.option("--method", type=click.Choice(["robust", "sigma", "clean"]), default="robust", show_default=True,
-              help="The method that looks for flares: it needs 40, 100 or 200 quiet counts a bin.")
+              help="Method that finds flares: it needs 40, 100 or 200 counts per bin outside flares.")
 def bin_length(events: Path, method: Any) -> None:
-    """Print the seconds a bin that suits the light curve of EVENTS: a whole number of frames.
+    """Print a length of time bins for the light curve of EVENTS, in seconds: a whole number of frames.
 
     \b
     chandra-bin propose bin-length 'evt2.fits[exclude sky=region(src.reg)][energy=500:7000,ccd_id=7]'
@@ -148,11 +148,11 @@ def bin_length(events: Path, method: Any) -> None:
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that were given: the others have their defaults where the work is done."""
+    """Return the given options: the functions of the tasks have the defaults of the others."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def _where(made: "Proposal", *others: Path) -> str:
     if made.is_users:
-        return f"the file that is there is yours, and stays; both are in {made.picture}"
+        return f"your file is not changed; both are in {made.picture}"
     return f"in {', '.join(map(str, (made.file, *others)))}; look at {made.picture}"

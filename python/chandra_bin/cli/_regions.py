@@ -21,7 +21,7 @@ from ._command import PATH, SuiteCommand, file_argument, progress_reporter, quie
 @version_option
 def command(binmap: Path, minx: float | None, miny: float | None, bin: float | None, outdir: Path,
             quiet: bool) -> None:
-    """Write DIR/xaf_0.reg, DIR/xaf_1.reg, ...: the boxes that cover each bin of BINMAP, in physical coordinates.
+    """Write DIR/xaf_0.reg, DIR/xaf_1.reg, ...: boxes that cover each bin of BINMAP, in physical coordinates.
 
     Files of the same names are replaced.
     """

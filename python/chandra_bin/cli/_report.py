@@ -1,4 +1,4 @@
-"""``chandra-bin report``: the page that shows what the pipeline did."""
+"""``chandra-bin report``: the HTML report of a pipeline."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from ._command import PATH, Command, quiet_option
 @click.argument("work", type=PATH)
 @quiet_option
 def command(work: Path, quiet: bool) -> None:
-    """Write the report of the pipeline in the folder WORK: report/index.html, and pictures beside it.
+    """Write the report of the pipeline in the folder WORK: report/index.html, and pictures next to it.
 
-    The page shows what there is so far; it is one file, and needs no network.
+    The page shows all existing products; it is one file, and needs no network.
     """
     from chandra_bin.report import write_report
 

@@ -82,11 +82,14 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
         raise click.UsageError("--bins chooses those of --files: give both")
     if per_bin is not None and files is not None:
         raise click.UsageError("--files writes the responses of bins, and --per-bin reads them: leave out one")
+    if per_bin is not None:
+        _refuse_weights()
     numbers = None if bins is None else bins_of(bins)
     weights = pick(WeightOptions, options)
     with progress_reporter(quiet, "responses"):
         lines = _of_bins(events, binmap, per_bin, out, options) if tiles is None else (
             _of_tiles(events, binmap, tiles, out, weights, options))
+    with progress_reporter(quiet, "files"):
         written = [] if files is None else write_response_files(out, files, numbers, clobber=options["clobber"])
     if not quiet:
         for line in lines:
@@ -95,6 +98,15 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
             click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
         click.echo(f"written to {out}")
         next_command("responses", responses=out)
+
+
+def _refuse_weights() -> None:
+    """Raise an error for options that weigh tiles, as --per-bin reads responses without tiles."""
+    context = click.get_current_context()
+    for name in ("weights", "min_weight_counts"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} weighs tiles, and --per-bin reads a response for each "
+                                   "bin: leave out one")
 
 
 def _given_responses(per_bin: str | None, options: dict[str, Any]) -> "Path | tuple[Path, Path] | None":

@@ -1,4 +1,4 @@
-"""``chandra-bin run``: the pipeline."""
+"""``chandra-bin run``: run the pipeline."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,21 +20,21 @@ _STEP = click.IntRange(1, _LAST)
 
 @click.command(cls=Command, name="run")
 @click.argument("work", type=PATH)
-@click.option("--from", "first", type=_STEP, default=1, metavar="S", help="Begin with this step; others are done.")
+@click.option("--from", "first", type=_STEP, default=1, metavar="S", help="First step; earlier ones must be done.")
 @click.option("--to", "last", type=_STEP, default=_LAST, metavar="S", help="End with this step.")
-@click.option("--only", type=_STEP, metavar="S", help="This step alone.")
-@click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Make this step again, even if it is done.")
-@click.option("--verify", is_flag=True, help="Read all files, and make again what is not as it was made.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be run, and why; run nothing.")
+@click.option("--only", type=_STEP, metavar="S", help="Run only this step.")
+@click.option("--redo", type=_STEP, multiple=True, metavar="S", help="Run this step again, even if it is done.")
+@click.option("--verify", is_flag=True, help="Read all files, and make changed products again.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the tasks that would be run, and why; run nothing.")
 @click.option("--script", metavar="DIR", type=PATH,
               help="With --dry-run: write shell scripts of the steps by CIAO into this folder.")
 @engine_option
 @click.option("-j", "--jobs", type=click.IntRange(min=1), metavar="N",
-              help="Observations at once.  [default: as many as there are cores]")
+              help="Number of observations at once.  [default: number of cores]")
 @quiet_option
 def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, script: Path | None, jobs: int | None,
             quiet: bool, **options: Any) -> None:
-    """Run the pipeline in the folder WORK: what is not done yet of its steps 1 to 10.
+    """Run the pending steps, of 1 to 10, of the pipeline in the folder WORK.
 
     \b
     1 look at the archive's files   5 scaled flux
@@ -52,12 +52,12 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
     from chandra_bin.pipeline import runner
 
     if only is not None and (first, last) != (1, _LAST):
-        raise click.UsageError("--only is a step alone: leave out --from and --to")
+        raise click.UsageError("--only runs a single step: leave out --from and --to")
     if only is not None:
         first = last = only
     if script is not None:
         if not dry_run:
-            raise click.UsageError("--script writes what would be run: add --dry-run")
+            raise click.UsageError("--script writes scripts without running them: add --dry-run")
         if only is not None or (first, last) != (1, _LAST) or options["redo"] or options["engine"] is not None:
             raise click.UsageError("--script writes all steps by CIAO: leave out --from, --to, --only, --redo and "
                                    "--engine")
@@ -107,13 +107,13 @@ def _write_scripts(work: Path, folder: Path, quiet: bool) -> None:
 
 
 def task_line(state: "TaskState") -> str:
-    """One line of a table of tasks."""
+    """Return one line of a table of tasks."""
     why = f"  {state.why}" if state.why else ""
     return f"step {state.task.step}  {state.task.name:<20} {state.kind:<6}{why}".rstrip()
 
 
 class _Watcher:
-    """Prints what happens in a run: a line for each task that is done, and a bar on a terminal."""
+    """Prints the progress of a run: a line for each task that is done, and a bar on a terminal."""
 
     def __init__(self, bar: ProgressBar, quiet: bool) -> None:
         self.bar, self.quiet = bar, quiet

@@ -1,4 +1,4 @@
-"""``chandra-bin scale-flux``: a flux image in units of about counts."""
+"""``chandra-bin scale-flux``: scale a flux image to about the mean of the counts."""
 
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,14 @@ from ._command import (
 @file_argument("flux")
 @file_argument("counts")
 @file_option("-o", "--out", help="The scaled flux.", required=True)
-@click.option("--factor", type=float, metavar="X", help="What the scaled flux has on average, in mean counts.  "
+@click.option("--factor", type=float, metavar="X", help="Mean of the scaled flux over the mean of the counts.  "
               "[default: 2.5]")
 @quiet_option
 @clobber_option
 def command(flux: Path, counts: Path, out: Path, factor: float | None, quiet: bool, clobber: bool) -> None:
     """Multiply the image FLUX, so that its mean is that of the image COUNTS times the factor.
 
-    What the binner takes for S/N in such an image is not that of counts; the line that is printed tells how much of it
-    there is in counts.
+    The S/N of such an image differs from that of counts; the last line of the output gives the S/N in counts.
     """
     from chandra_bin.tasks.clean import scale_flux
 

@@ -1,4 +1,4 @@
-"""``chandra-bin simulate``: observations of a cluster that nobody made."""
+"""``chandra-bin simulate``: simulate Chandra observations of a cluster."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ._options import options_of
 def command(folder: Path, quiet: bool, clobber: bool, **settings: Any) -> None:
     """Write simulated Chandra observations of a cluster of galaxies into the folder DIR.
 
-    Each ObsID has a folder like the archive's; DIR/truth says what went in. DIR must be new, empty, or of an earlier
+    Each ObsID has a folder like the archive's; DIR/truth holds the truth. DIR must be new, empty, or of an earlier
     simulation (--clobber).
     """
     from chandra_bin.tasks.simulate import simulate_observations

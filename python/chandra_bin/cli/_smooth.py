@@ -1,4 +1,4 @@
-"""``chandra-bin smooth``: a method for each smoother of the original suite."""
+"""``chandra-bin smooth``: one method for each smoother of the original suite."""
 
 import time
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def command() -> None:
 
 
 def _method(name: str, *decorators: Decorator) -> Decorator:
-    """A method with the given arguments and options, and those that all have."""
+    """Return a decorator of a method: its arguments and options, and the common options."""
 
     def decorate(function: Any) -> Any:
         for decorator in reversed([*decorators, _mask, threads_option, quiet_option, version_option]):
@@ -121,7 +121,7 @@ def scale(image: Path, **options: Any) -> None:
 
 
 @_method("apply", file_argument("image"), _out("applied.fits", "--applied"),
-         file_option("-c", "--scale", default="acscale.fits", help="What 'smooth scale' wrote."),
+         file_option("-c", "--scale", default="acscale.fits", help="Scale image of 'smooth scale'."),
          click.option("-g", "--gaussian", is_flag=True, help="Weight by a Gaussian instead of a disc."))
 def apply(image: Path, **options: Any) -> None:
     """Average IMAGE over the discs of a scale image (accumulate_counts --apply)."""

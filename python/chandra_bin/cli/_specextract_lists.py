@@ -21,7 +21,7 @@ from ._command import PATH, Command, FileText, clobber_option, file_argument, qu
 @clobber_option
 def command(events: str, binmap: Path, regions: Path, spectra: Path, folder: Path, quiet: bool,
             **options: Any) -> None:
-    """Write the lists with which CIAO's specextract extracts the bins of BINMAP that have events in EVENTS.
+    """Write lists for CIAO's specextract of the bins of BINMAP that have events in EVENTS.
 
     \b
     specextract infile=@DIR/source_001.list outroot=@DIR/root_001.list resp_pos=MAX

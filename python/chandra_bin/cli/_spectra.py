@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.argument("events", type=Stack())
 @file_argument("binmap")
 @click.option("-o", "--out", "folder", type=PATH, metavar="DIR", default="spectra",
-              show_default=True, help="Folder; each observation gets its own in it, by its ObsID.")
+              show_default=True, help="Folder for a folder of each observation, named by its ObsID.")
 @click.option("--background", type=Stack(), default=(), metavar="FILE",
               help="Blank-sky events on the observation's sky (CIAO's blanksky), or a @list of them.")
 @click.option("--group", type=click.IntRange(min=1), metavar="N", default=25, show_default=True,

@@ -1,4 +1,4 @@
-"""``chandra-bin status``: what the pipeline has done."""
+"""``chandra-bin status``: show the status of a pipeline."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from ._run import task_line
 @click.argument("work", type=PATH)
 @click.option("--verify", is_flag=True, help="Read all files, and compare their checksums.")
 def command(work: Path, verify: bool) -> None:
-    """Say which tasks of the pipeline in the folder WORK are done, and which are not, and why.
+    """Show which tasks of the pipeline in the folder WORK are done, which are not, and why.
 
-    With --verify the exit code is 1 where any is not.
+    With --verify the exit code is 1 if any task is not done.
     """
     from chandra_bin.pipeline.runner import status
 
@@ -26,7 +26,7 @@ def command(work: Path, verify: bool) -> None:
     done = sum(each.kind == "done" for each in states)
     click.echo(f"{counted(done, f'of {len(states)} tasks is', f'of {len(states)} tasks are')} done")
     if verify and done < len(states):
-        click.echo("what is not as it was made is made again by 'chandra-bin run --verify'")
+        click.echo("'chandra-bin run --verify' makes changed products again")
         raise click.exceptions.Exit(1)
     if done < len(states) and all(each.kind != "running" for each in states):
         next_command("status", work=work)

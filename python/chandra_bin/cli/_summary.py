@@ -1,4 +1,4 @@
-"""The line that ends a run of binning."""
+"""The last line of a run of binning."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def bins_line(sn: "NDArray[np.float64]", seconds: float) -> str:
-    """Number of bins, the range of their S/N, and the time it took."""
+    """Return a line with the number of bins, the range of their S/N, and the elapsed time."""
     if not sn.size:
         return f"no bins in {seconds:.1f} s"
     return f"{counted(sn.size, 'bin')}, S/N {sn.min():.3g} to {sn.max():.3g}, in {seconds:.1f} s"

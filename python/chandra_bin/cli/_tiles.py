@@ -15,6 +15,7 @@ from ._command import (
     Stack,
     file_argument,
     file_option,
+    next_command,
     pick,
     progress_reporter,
     quiet_option,
@@ -68,5 +69,6 @@ def command(events: "list[VirtualFile]", binmap: Path, folder: Path, jobs: int |
             count = sum(obsid == each.obsid for obsid, _ in made.made)
             click.echo(f"ObsID {each.obsid}: {counted(count, 'tile')} of {len(each.tiles)}, on chips "
                        f"{', '.join(map(str, each.rmf_tools))}")
-        click.echo(f"written to {made.table}; next: chandra-bin responses EVENTS {binmap} --tiles {made.table}")
+        click.echo(f"written to {made.table}")
+        next_command("tiles", binmap=binmap, table=made.table)
     return 1 if made.failures else 0

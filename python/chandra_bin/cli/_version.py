@@ -1,4 +1,4 @@
-"""What ``chandra-bin --version`` shows: all that a report of a bug needs."""
+"""The output of ``chandra-bin --version``: all that a bug report needs."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from chandra_bin import __version__
 
 
 def version_lines() -> list[str]:
-    """Return the version, the commit where the package was built from a checkout, and the versions it works with."""
+    """Return the version, the commit of a build from a checkout, and the versions of dependencies."""
     lines = [f"chandra-bin {__version__}"]
     commit = files("chandra_bin") / "commit.txt"
     if commit.is_file():

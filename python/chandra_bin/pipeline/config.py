@@ -124,7 +124,7 @@ class Settings(BaseModel):
     fit for a local background."""
 
     redshift: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Redshift of the cluster, which fits need; it also gives pictures a scale in kpc (Planck 2018 cosmology)."""
+    """Redshift of the cluster, which fits need; it also gives pictures a scale in kpc (flat, H0 70, Ωm 0.3)."""
     spectra: bool = False
     """Steps 9 and 10: extract spectra of the bins and map their temperatures if there are responses, else their
     hardness."""

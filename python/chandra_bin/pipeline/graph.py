@@ -87,8 +87,9 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     places = [layout.obs(files.obsid) for files in archive]
     events = tuple(obs.clean_events for obs in places)
     tables = tuple(layout.bin_spectra(obs.obsid) for obs in places)
-    spectra = Task("bin-spectra", 9, "bin-spectra", ("ccd_ids",), ("bin",), (layout.binmap, *events),
-                   tuple(obs.background_events for obs in places), archive=tuple(archive))
+    skies = tuple(obs.background_events for obs in places)
+    spectra = Task("bin-spectra", 9, "bin-spectra", ("ccd_ids",), ("bin",), (layout.binmap, *events), skies,
+                   archive=tuple(archive))
     by_ciao = makes_tiles(settings, layout.made_tiles)
     if layout.tiles is None and not by_ciao:
         return [spectra, Task("hardness", 10, "hardness", (), ("bin-spectra",), (layout.binmap, *tables))]
@@ -105,11 +106,14 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
-             (layout.binmap, *events, table), bad_pixels, (*companions, *made), archive=tuple(archive)),
+             (layout.binmap, *events, table), (*bad_pixels, *skies), (*companions, *made), archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band",
                         "fit_engine"),
-             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), patterns=made),
-        Task("maps", 10, "maps", (), ("fit",), (layout.binmap, layout.fit), may_need=layout.truth)]
+             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), skies, made,
+             archive=tuple(archive)),
+        # Where no observation has a blank sky, nothing is fitted, and the maps are of hardness, from the tables.
+        Task("maps", 10, "maps", (), ("fit",), (layout.binmap, *tables), (layout.fit, *skies, *layout.truth),
+             archive=tuple(archive))]
 
 
 def _spectra(layout: Layout, files: ObservationFiles) -> Task:

@@ -226,7 +226,7 @@ def _blank_sky(job: Job, files: ObservationFiles, clean: VirtualFile) -> None:
     obs = job.obs
     given = [files.caldb] if files.caldb else files.blank_sky
     try:
-        sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), beside=obs.events)
+        sky = job.call(blank_sky_events, clean, given, job.out(obs.background_events), ancillary_of=obs.events)
     except InputError as error:
         if files.caldb is None:
             raise

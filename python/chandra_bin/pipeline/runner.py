@@ -163,27 +163,16 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
 
     Parameters
     ----------
-    redo : sequence of int
-        Steps to make again even if they are done.
-    verify : bool
-        Read all files, not only those whose size, time or inode has changed.
-    dry_run : bool
-        Run nothing, and return the states that a run would start from.
-    engine : {"auto", "native", "ciao"}, optional
-        Overrides the setting.
-    jobs : int
-        Number of observations to process at once, each in its own process.
-    threads : int
-        Threads per job; a task of all observations uses those of all jobs. Does not change results.
-    watch : callable, optional
-        Called with each `Event`.
+    redo : steps to make again even if they are done.
+    verify : read all files, not only those whose size, time or inode has changed.
+    dry_run : run nothing, and return the states that a run would start from.
+    engine : "auto", "native" or "ciao", which overrides the setting.
+    jobs : number of observations to process at once, each in its own process.
+    threads : threads per job; a task of all observations uses those of all jobs. Results do not depend on them.
+    watch : called with each `Event`.
 
-    Raises
-    ------
-    InputError
-        With step and ObsID, if a task fails; and for an invalid folder, steps or settings.
-    OutputError
-        If files cannot be written.
+    Raises `InputError`, with step and ObsID if a task fails, and for an invalid folder, steps or settings; and
+    `OutputError` if files cannot be written.
     """
     _check_steps(first, last, redo)
     pipeline = Pipeline(work, engine)

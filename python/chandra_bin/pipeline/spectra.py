@@ -1,6 +1,7 @@
 """Steps 9 and 10, by this program under both engines: spectra and responses of the bins, fits, and maps."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from .fit_engines import fit_engine
 from .job import Job
 
 
-def flare_free_events(job: Job) -> list[VirtualFile]:
-    """Return the events of each observation without flares, on the chips to use."""
+def flare_free_events(job: Job, archive: Sequence[ObservationFiles] | None = None) -> list[VirtualFile]:
+    """Return the events, without flares and on the chips to use, of each observation, or of those of ``archive``."""
     names = []
-    for files in job.archive:
+    for files in job.archive if archive is None else archive:
         obs = job.layout.obs(files.obsid)
         term = chips_used(job.settings.ccd_ids, ObservationFiles(files.obsid, obs.events))
         names.append(VirtualFile.of(obs.clean_events).keep(term))
@@ -35,32 +36,48 @@ def _folder_of_spectra(job: Job) -> Path:
     return job.layout.bin_spectra(job.settings.obs_ids[0]).parent.parent
 
 
+def _with_blank_sky(job: Job) -> list[ObservationFiles]:
+    """Return the observations that have blank-sky events: these are fitted."""
+    return [files for files in job.archive if job.layout.obs(files.obsid).background_events.is_file()]
+
+
 def count_spectra(job: Job) -> None:
-    """Do step 9: extract the spectra of all bins, one table per observation."""
+    """Do step 9: extract the spectra of all bins, one table per observation, with its blank sky if it has one."""
     layout = job.layout
-    skies = [layout.obs(files.obsid).background_events for files in job.archive]
-    there = [path for path in skies if path.exists()]
-    if len(there) < len(skies):
-        warn(f"{'not all' if there else 'none of the'} observations have blank-sky events (blank_sky): the spectra "
-             "have no background, so that fits and maps include it in the emission of the cluster")
+    with_sky = _with_blank_sky(job)
+    without = [files for files in job.archive if files not in with_sky]
+    obsids = f"ObsID {', '.join(files.obsid for files in without)}: no blank-sky events (blank_sky)"
+    if not with_sky:
+        warn(f"{obsids}: the spectra have no background, so temperatures are not fitted, and the maps are of hardness "
+             "of the cluster and its background; install CALDB's blank skies, and run with --redo 3")
+    elif without:
+        warn(f"{obsids}: fits leave its spectra out, and maps of hardness have its background in them; install CALDB's "
+             "blank skies, and run with --redo 3")
     folder = job.out(_folder_of_spectra(job) / "table").parent
-    made = job.call(write_spectra, flare_free_events(job), layout.binmap, folder,
-                    background=there if len(there) == len(skies) else (), each_bin=False)
+    made = []
+    for archive in filter(None, (with_sky, without)):
+        skies = [layout.obs(files.obsid).background_events for files in archive] if archive is with_sky else []
+        made += job.call(write_spectra, flare_free_events(job, archive), layout.binmap, folder, background=skies,
+                         each_bin=False)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins, {each.counts} counts" for each in made})
 
 
 def find_responses(job: Job) -> None:
-    """Do step 9: assign responses, of the user's table or of CIAO, to bins."""
+    """Do step 9: assign responses, of the user's table or of CIAO, to bins in the observations to fit."""
     layout = job.layout
-    made = job.call(write_responses, flare_free_events(job), layout.binmap, layout.tiles or layout.made_tiles,
+    events = flare_free_events(job, _with_blank_sky(job) or job.archive)
+    made = job.call(write_responses, events, layout.binmap, layout.tiles or layout.made_tiles,
                     job.out(layout.bin_responses), final=layout.bin_responses)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
                 for each in made})
 
 
 def fit(job: Job) -> None:
-    """Do step 10: fit temperature, abundance and norm of each bin."""
+    """Do step 10: fit temperature, abundance and norm of each bin, unless no observation has a blank sky."""
     layout, settings = job.layout, job.settings
+    if not _with_blank_sky(job):
+        job.note(model="not fitted: the spectra have no background")
+        return
     assert settings.redshift is not None  # the configuration is checked
     plasma: Any = settings.model if settings.model in PLASMAS else layout.work / settings.model
     model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
@@ -77,8 +94,11 @@ def fit(job: Job) -> None:
 
 
 def make_maps(job: Job) -> None:
-    """Do step 10: map the temperature and derived quantities."""
+    """Do step 10: map the temperature and derived quantities, or the hardness where nothing was fitted."""
     layout = job.layout
+    if not _with_blank_sky(job):
+        _hardness_maps(job)
+        return
     made = job.call(write_maps, layout.binmap, layout.fit, job.out(layout.maps / "kt.fits").parent)
     job.note(maps=", ".join(path.name for path in made))
     if layout.truth and all(path.is_file() for path in layout.truth):
@@ -90,9 +110,13 @@ def make_maps(job: Job) -> None:
 
 def make_hardness_maps(job: Job) -> None:
     """Do step 10 without effective areas: map the hardness."""
-    layout = job.layout
     warn("no effective areas (response_tiles): the maps show hardness, not temperature; CIAO makes effective areas if "
          "it is set up and the redshift is given")
-    made = job.call(write_hardness_maps, layout.binmap, _folder_of_spectra(job),
-                    job.out(layout.maps / "hardness.fits").parent)
+    _hardness_maps(job)
+
+
+def _hardness_maps(job: Job) -> None:
+    """Map the hardness of the bins."""
+    made = job.call(write_hardness_maps, job.layout.binmap, _folder_of_spectra(job),
+                    job.out(job.layout.maps / "hardness.fits").parent)
     job.note(maps=", ".join(path.name for path in made))

@@ -183,7 +183,9 @@ class Folder:
         return self._tried(self.layout.bin_table, read)
 
     def fit(self) -> FitResult | None:
-        """Return the fits of the bins, read once."""
+        """Return the fits of the bins, read once; None if the maps show hardness and fits are of an earlier run."""
+        if "hardness" in (self.columns(self.layout.maps / "maps.ecsv") or {}):
+            return None
         return self._once(self.layout.fit, lambda path: read_fit(path).result)
 
     def grouped_spectra(self) -> GroupedSpectra | None:

@@ -20,6 +20,7 @@ from chandra_bin.tasks.truth import Pulls, pull_of_each, pulls_of
 from .collect import Columns, Folder
 from .gallery import Gallery, coords_of
 from .pictures import Picture, truth_png
+from .spectra import VARIED, varied_parameter
 
 _POOR = "poor fit"
 # Colours of errors reach from 0 to this percentile of both errors.
@@ -46,6 +47,11 @@ _QUANTITIES = {
     "abundance": _Quantity("abundance", "viridis", "Abundance of the metals over that of the table: peaks mark gas "
                            "that galaxies enriched. Bins with few counts have a fixed abundance, which is not shown",
                            is_relative=False),
+    "nh": _Quantity("column density", "YlGnBu", "Column density of hydrogen: our galaxy's varies smoothly over the "
+                    "sky. Its errors and those of the temperature are correlated. Bins with few counts have the given "
+                    "one, which is not shown", is_relative=False),
+    "redshift": _Quantity("redshift", "coolwarm", "Redshift of the gas. Bins with few counts have the given one, which "
+                          "is not shown", is_relative=False),
     "pressure": _Quantity("pressure", "plasma", "Pressure of the electrons: smooth and round in gas at rest; an edge "
                           "in pressure is a shock, an edge in density alone is a cold front"),
     "entropy": _Quantity("entropy", "cividis", "Entropy of the gas: lowest in a cool core, and rising outwards in gas "
@@ -70,6 +76,7 @@ def section(gallery: Gallery) -> dict[str, Any] | None:
                              "maps": [], "profile": None, "truth": None, "missing": []}
     path = folder.layout.maps / "maps.ecsv"
     table, binmap, fit = folder.columns(path), folder.image(folder.layout.binmap), folder.fit()
+    found["facts"] |= {} if fit is None else tied_facts(fit)
     needed = [path, folder.layout.binmap, *([] if fit is None else [folder.layout.fit_spectra])]
     found["missing"] = [folder.missing(each) for each in needed if not each.is_file()]
     if table is None or binmap is None:
@@ -91,6 +98,12 @@ def section(gallery: Gallery) -> dict[str, Any] | None:
         found["truth"] = {"pictures": [each for each in (maps.truth_maps(fit, truth), _against(gallery, fit, truth))
                                        if each], "rows": _pull_rows(fit, truth)}
     return found
+
+
+def tied_facts(fit: FitResult) -> dict[str, str]:
+    """Return the column density or redshift that all bins share, with its errors."""
+    return {f"{label} of all bins": " ".join(each for each in varied_parameter(label, fit, name, 0)[1:] if each)
+            for name, label in VARIED if fit.bin.size and getattr(fit, f"{name}_is") == "tied"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +194,14 @@ class _Maps:
         grey = f"{hidden.sum()} of {counted(hidden.size, 'bin')} {'is' if hidden.sum() == 1 else 'are'} grey"
         if self.fit is None or not np.array_equal(self.fit.bin, self.numbers):
             return f"{grey}: without a value"
-        fixed = self.fit.abundance_fixed & self.fit.good() if name == "abundance" else np.zeros(hidden.size, bool)
-        reasons = Counter(np.where(fixed, "abundance fixed", self.fit.reason)[hidden].tolist())
+        fixed = np.zeros(hidden.size, bool)
+        if name == "abundance":
+            fixed = self.fit.abundance_fixed & self.fit.good()
+        for varied, _ in VARIED:
+            if name == varied:
+                fixed = self.fit.is_given(varied) & self.fit.good()
+        words = f"{_QUANTITIES[name].title} fixed"
+        reasons = Counter(np.where(fixed, words, self.fit.reason)[hidden].tolist())
         why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
         return f"{grey}: {why}"
 

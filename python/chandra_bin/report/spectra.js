@@ -5,8 +5,9 @@
   const holder = byId("spectra-data");
   if (!holder || !("DecompressionStream" in window)) return;
   const data = JSON.parse(holder.textContent);
-  let bin = -1;
-  document.addEventListener("bin", (event) => { bin = event.detail; show(); });
+  let bin = -1, isReady = false;
+  // A bin can be chosen before the data are inflated: it is shown as soon as they are.
+  document.addEventListener("bin", (event) => { bin = event.detail; if (isReady) show(); });
 
   const inflated = async (text) => {
     const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -228,6 +229,7 @@
   which.addEventListener("change", show);
   kind.addEventListener("change", show);
   addEventListener("resize", show);
-  document.documentElement.dataset.spectra = "ready";
+  isReady = true;
   show();
+  document.documentElement.dataset.spectra = "ready";
 })();

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .packed import deflated, packed_arrays, rounded
 
 # Number of responses of a bin in an observation that are named; the others are counted.
 _MOST_RESPONSES = 4
+# Parameters that can be free or tied, and their labels.
+VARIED: tuple[tuple[Literal["nh", "redshift"], str], ...] = (("nh", "nH (10²² cm⁻²)"), ("redshift", "Redshift"))
 # Counts of a point in the spectrum of one of several ObsIDs, which has fewer counts than their sum: S/N 3.
 _LEAST_OF_ONE = 9
 # Numbers below 0.01 are written with a power of ten.
@@ -62,7 +64,19 @@ def _fit_texts(fit: FitResult, place: int) -> dict[str, Any]:
         if fit.abundance_fixed[place]:
             abundance = ["Abundance", f"{fit.abundance[place]:.4g}", "fixed", "fixed"]
         parameters.insert(1, abundance)
+    for name, label in VARIED:
+        if (how := getattr(fit, f"{name}_is")) != "fixed":
+            of = ", of all bins" if how == "tied" else ""
+            parameters.append(varied_parameter(f"{label}{of}", fit, name, place))
     return {"parameters": parameters, "facts": facts}
+
+
+def varied_parameter(label: str, fit: FitResult, name: Literal["nh", "redshift"], place: int) -> list[str]:
+    """Return a column density or redshift that was free or tied; bins with few counts have the given one."""
+    values, low, high = (getattr(fit, f"{name}{end}") for end in ("", "_low", "_high"))
+    if fit.is_given(name)[place]:
+        return [label, f"{values[place]:.4g}", "fixed", "fixed"]
+    return _parameter(label, values, low, high, place)
 
 
 def _parameter(label: str, values: Any, low: Any, high: Any, place: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Simulated clusters: count images, and whole observations photon by photon, for trials, tests and benchmarks."""
+"""Simulated clusters: counts images, and observations photon by photon, for demonstrations, tests and benchmarks."""
 
 from ._cluster import cluster_header, cluster_image, cluster_model
 from ._observation import CHIPS_OF as ARRAYS

@@ -15,18 +15,36 @@ if TYPE_CHECKING:
 # A Chandra sky pixel, and the physical coordinates of the tangent point of ACIS.
 _PIXEL_ARCSEC = 0.492
 _TANGENT_PHYSICAL = 4096.5
-# In units of half the image: the cavities' offsets from the centre, and their radii; and the cold front, an arc at a
-# radius, beyond which the brightness drops by a factor.
+# Lengths are in units of half the image. Cavities: offset x and y from the centre, and radius. Cold front: radius and
+# direction of the arc, and the factor of the brightness outside.
 CAVITIES = ((0.13, 0.07, 0.06), (-0.12, -0.09, 0.07))
 _FRONT_RADIUS, _FRONT_TOWARDS_DEG, _FRONT_DROP = 0.42, -50.0, 0.55
 
 
 def cluster_image(shape: tuple[int, int], counts: float, seed: int = 0, *,
                   background: float = 0.02) -> NDArray[np.int32]:
-    """Counts of a simulated cool-core cluster, drawn from `cluster_model`: int32, of ``shape`` (ny, nx).
+    """Draw a counts image of a simulated cool-core cluster from `cluster_model`.
 
-    ``counts`` are those expected in the whole image, a fraction ``background`` of them a flat particle background. The
-    same arguments give the same image. Raises `InputError` where ``counts`` is not positive.
+    Parameters
+    ----------
+    shape : (int, int)
+        Shape (ny, nx) of the image.
+    counts : float
+        Expected counts in the whole image, positive.
+    seed : int
+        Seed of the random numbers; the same arguments give the same image.
+    background : float
+        Fraction of ``counts`` in a flat particle background.
+
+    Returns
+    -------
+    int32 (ny, nx)
+        Counts per pixel.
+
+    Raises
+    ------
+    InputError
+        If ``counts`` is not positive, or ``background`` is not a fraction.
     """
     if not (np.isfinite(counts) and counts > 0):
         raise InputError(f"counts is {counts:.15g}: it must be positive")
@@ -39,10 +57,10 @@ def cluster_image(shape: tuple[int, int], counts: float, seed: int = 0, *,
 
 
 def cluster_model(shape: tuple[int, int]) -> Floats:
-    """Surface brightness of a cluster that fills an image (ny, nx), in arbitrary units.
+    """Return the surface brightness of a cluster that fills an image, float64 (ny, nx), in arbitrary units.
 
-    Two elliptical beta models (a cool core and the gas around it), two X-ray cavities beside the core with bright
-    rims, and a cold front: an arc behind which the brightness drops.
+    The model has two elliptical beta models (a cool core and the gas around it), two X-ray cavities near the core with
+    bright rims, and a cold front: an arc outside which the brightness drops.
     """
     u, v = plane(shape)
     core = _beta(u, v, radius=0.05, beta=0.6, ratio=0.85, angle_deg=25)
@@ -56,9 +74,9 @@ def cluster_model(shape: tuple[int, int]) -> Floats:
 
 def cluster_header(shape: tuple[int, int], *, bin_px: int = 1, ra_deg: float = 258.112, dec_deg: float = -23.375,
                    exposure_s: float = 100_000.0) -> "Header":
-    """A header with sky and physical coordinates of an image (ny, nx) around the aim point.
+    """Return a header with sky and physical coordinates for an image (ny, nx) around the aim point.
 
-    Pixels are ``bin_px`` sky pixels (of 0.492 arcsec) wide. Lies on Chandra's grid: edges at 0.5 + k ``bin_px``.
+    Pixels have a width of ``bin_px`` sky pixels (0.492 arcsec), with edges on Chandra's grid: 0.5 + k ``bin_px``.
     """
     from astropy.io.fits import Header
 
@@ -83,7 +101,7 @@ def cluster_header(shape: tuple[int, int], *, bin_px: int = 1, ra_deg: float = 2
 
 
 def plane(shape: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Places (u, v) of the pixels of an image (ny, nx), from the cluster's centre and in units of half the image."""
+    """Return the positions (u, v) of pixels relative to the cluster's centre, in units of half the image."""
     ny, nx = shape
     y, x = np.indices(shape, dtype=np.float64)
     scale = 0.5 * min(ny, nx) if min(ny, nx) > 1 else 0.5 * max(ny, nx)
@@ -91,14 +109,14 @@ def plane(shape: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def front_parts(u: Floats, v: Floats) -> tuple[Floats, Floats]:
-    """How far places lie inside the radius of the cold front, and how far in the half that it faces, both 0 to 1."""
+    """Return weights, 0 to 1, of positions inside the radius of the cold front, and in the half that it faces."""
     inside = 1 / (1 + np.exp((np.hypot(u, v) - _FRONT_RADIUS) / 0.008))
     facing = 0.5 + 0.5 * np.tanh(4 * np.cos(np.arctan2(v, u) - np.radians(_FRONT_TOWARDS_DEG)) - 1)
     return inside, facing
 
 
 def _beta(u: Floats, v: Floats, *, radius: float, beta: float, ratio: float, angle_deg: float) -> Floats:
-    """An elliptical beta model, 1 in the middle."""
+    """Return an elliptical beta model, 1 at the centre."""
     angle = np.radians(angle_deg)
     along, across = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
     profile: Floats = (1 + (along**2 + (across / ratio) ** 2) / radius**2) ** (0.5 - 3 * beta)
@@ -106,7 +124,7 @@ def _beta(u: Floats, v: Floats, *, radius: float, beta: float, ratio: float, ang
 
 
 def _cavity(u: Floats, v: Floats, radius: float) -> Floats:
-    """A factor: a hole of the given radius with a bright rim."""
+    """Return the factor of a cavity of the given radius with a bright rim."""
     distance = np.hypot(u, v) / radius
     factor: Floats = 1 - 0.55 * np.exp(-(distance**4)) + 0.3 * np.exp(-(((distance - 1.25) / 0.22) ** 2))
     return factor

@@ -7,25 +7,25 @@ from chandra_bin.events.vfaint import OUTER, SPLIT_ADU
 
 from ._photons import PARTICLE, Photons, flagged_fraction
 
-# The fraction of X-ray photons that lose charge to an outer pixel: an assumption. Soft protons of flares stop in the
-# silicon as photons do.
+# The assumed fraction of X-ray photons with charge in an outer pixel. Soft protons of flares stop in the silicon like
+# photons.
 FLAGGED_PHOTONS = 0.015
-# Charge in an outer pixel, and the readout noise of one, ADU.
+# Charge in an outer pixel, and its readout noise, in ADU.
 _LEAST_ADU, _MOST_ADU, _NOISE_ADU = SPLIT_ADU + 1, 90, 2.0
-# Which neighbour has the rest of the charge of a split event, by grade.
+# Index of the neighbour with the rest of the charge of a split event, by grade.
 _SPLIT_TO = np.array([4, 0, 7, 3, 5, 2, 7, 1])
 _LARGEST_ADU = 4095
-# The outer pixels of an island as runs of neighbours, and the islands that are drawn at once: both for the cache.
+# Runs of outer pixels in an island, and the number of islands drawn at once, which suit the cache.
 _OUTER_RUNS = (slice(0, 6), slice(9, 11), slice(14, 16), slice(19, 25))
 _ROWS = 1 << 13
 
 
 def islands(events: Photons, pha: NDArray[np.int64], side: int, seed: list[int]) -> NDArray[np.int16]:
-    """Pulse heights (n, side * side), ADU, of the pixels around each event.
+    """Return the pulse heights in ADU of the pixels around each event, (n, side * side).
 
-    A split event has three quarters of its charge in the middle and the rest in one neighbour. The outer pixels of
-    5 x 5 islands hold readout noise, the charge of other events of the frame, and the charge that particles (often) and
-    photons (seldom) leave there.
+    A split event has three quarters of its charge in the central pixel and the rest in one neighbour. The outer pixels
+    of 5 x 5 islands have readout noise, charge of other events of the frame, and charge of particles (often) and
+    photons (rarely).
     """
     count = len(events)
     island = np.zeros((count, side * side), np.int16)
@@ -44,7 +44,7 @@ def islands(events: Photons, pha: NDArray[np.int64], side: int, seed: list[int])
 
 def _fill_outer(island: NDArray[np.int16], events: Photons, pha: NDArray[np.int64],
                 draw: np.random.Generator) -> None:
-    """Draws the outer 16 pixels, in place."""
+    """Draw the outer 16 pixels in place."""
     count = len(events)
     outer = np.flatnonzero(OUTER)
     for first in range(0, count, _ROWS):
@@ -62,7 +62,7 @@ def _fill_outer(island: NDArray[np.int16], events: Photons, pha: NDArray[np.int6
 
 
 def _add_neighbours(island: NDArray[np.int16], events: Photons, pha: NDArray[np.int64]) -> None:
-    """Adds the charge of other events of the same frame that lie in an outer pixel, in place."""
+    """Add the charge of other events of the same frame in outer pixels, in place."""
     order = np.lexsort((events.chip, events.frame))
     frame, chip, x, y = (each[order] for each in (events.frame, events.chip, events.chipx, events.chipy))
     apart = 1

@@ -1,4 +1,4 @@
-"""Photons and particles, one by one: through mirror and dither onto chips, and onto the sky as the aspect has it."""
+"""Draw photons and particles one by one, through mirror and dither onto chips, and back to the sky by the aspect."""
 
 import math
 from dataclasses import dataclass, fields
@@ -18,23 +18,23 @@ from ._scene import FLUX_BAND_EV, Scene
 # Particles per second and chip in PARTICLE_BAND_EV, front- and back-illuminated.
 PARTICLE_RATES = (0.60, 1.10)
 PARTICLE_BAND_EV = (300.0, 12_000.0)
-# The parts of their spectrum: flat, falling as 1/E, and fluorescent lines (eV, weight).
+# Parts of the particle spectrum: flat, falling as 1/E, and fluorescent lines (eV, weight).
 _FLAT, _FALLING = 0.55, 0.30
 _LINES = ((1486.7, 0.01), (1740.0, 0.03), (2123.0, 0.04), (7478.0, 0.04), (9713.0, 0.03))
 _FLARE_KT_EV = 2500.0
 _FLARE_BAND_EV = (300.0, 8000.0)
 RESOLUTION_EV = 50.0
-# The fraction of particle events that have charge in an outer pixel, by energy (eV). It follows from the factors by
-# which the screening lowers the quiescent background, 1 / (1 - fraction), in the CXC page "ACIS VFAINT Background
-# Cleaning": above 6 keV 1.4 (front-illuminated) and 1.25 (back-illuminated), at 1 - 5 keV 1.1 - 1.15, near 0.5 keV 2
-# (front-illuminated), near 0.3 keV 3 (back-illuminated).
+# Fraction of particle events with charge in an outer pixel, by energy (eV). It follows from the factors 1 / (1 -
+# fraction) of the screened quiescent background in the CXC page "ACIS VFAINT Background Cleaning": above 6 keV 1.4
+# (front-illuminated) and 1.25 (back-illuminated), at 1 - 5 keV 1.1 - 1.15, near 0.5 keV 2 (front-illuminated), near
+# 0.3 keV 3 (back-illuminated).
 _ENERGIES_EV = (300.0, 500.0, 1000.0, 5000.0, 6000.0)
 _PARTICLES = ((0.55, 0.50, 0.13, 0.10, 1 - 1 / 1.4), (1 - 1 / 3, 0.45, 0.13, 0.10, 1 - 1 / 1.25))
 
 GOOD_GRADES = (0, 2, 3, 4, 6)
 _GRADE_WEIGHTS = (0.66, 0.18, 0.04, 0.04, 0.08)
 BAD_GRADES = (1, 5, 7)
-# Level 1 also has events that level 2 drops: with bad grades, a fraction of the particles; and with status bits set.
+# Level 1 also has events that level 2 excludes: with bad grades (a fraction of the particles), and with status bits.
 _BAD_GRADE_FRACTION = 0.5
 _STATUS_FRACTION = 0.03
 _STATUS_BITS = (11, 16, 17, 18, 19)  # a streak, and afterglows
@@ -58,27 +58,29 @@ class Photons:
     y: Floats
     energy_ev: Floats
     origin: NDArray[np.int8]
-    """What sent it: ``CLUSTER``, ``SOURCE``, ``PARTICLE`` or ``FLARE``."""
+    """Origin: ``CLUSTER``, ``SOURCE``, ``PARTICLE`` or ``FLARE``."""
     grade: NDArray[np.int8]
     status: NDArray[np.int32]
 
     def __len__(self) -> int:
+        """Return the number of events."""
         return len(self.frame)
 
     def __getitem__(self, rows: NDArray[np.bool_] | Wholes) -> "Photons":
+        """Return some of the events."""
         return Photons(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     @classmethod
     def join(cls, parts: "list[Photons]") -> "Photons":
-        """All of them, one part after the other."""
+        """Return all parts, one after another."""
         return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
     def in_order(self) -> "Photons":
-        """The same in the order of time."""
+        """Return the events in order of time."""
         return self[order_of_time(self.frame, self.chip)]
 
     def pass_level_2(self, observation: Observation) -> NDArray[np.bool_]:
-        """Which have good grades, no status bits, and are in the good times of their chips."""
+        """Return which events have good grades, no status bits, and are in the GTIs of their chips."""
         good: NDArray[np.bool_] = np.isin(self.grade, GOOD_GRADES) & (self.status == 0)
         for chip in observation.chips:
             good[(self.chip == chip) & observation.lost[chip][self.frame]] = False
@@ -86,9 +88,9 @@ class Photons:
 
 
 def order_of_time(frame: Wholes, chip: NDArray[np.int8]) -> Wholes:
-    """Return the order of events by frame, then chip; those of one chip and frame stay in turn.
+    """Return the order of events by frame, then chip; events of one chip and frame keep their order.
 
-    It is that of ``np.lexsort((chip, frame))``: plain numbers that hold frame, chip and row are sorted much faster.
+    The result is that of ``np.lexsort((chip, frame))``, but sorting numbers that combine frame, chip and row is faster.
     """
     bits = max(len(frame) - 1, 1).bit_length()
     keys: Wholes = (frame * acis.CHIP_COUNT + chip << bits) | np.arange(len(frame))
@@ -98,7 +100,7 @@ def order_of_time(frame: Wholes, chip: NDArray[np.int8]) -> Wholes:
 
 
 def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
-    """The level-1 events of an observation."""
+    """Draw the level-1 events of an observation."""
     draw = np.random.default_rng([seed, 3, observation.obsid])
     seconds = observation.frames * TIMEDEL_S * LIVE_FRACTION
     parts = []
@@ -131,15 +133,15 @@ def observe(scene: Scene, observation: Observation, seed: int) -> Photons:
 
 def blank_sky(observation: Observation, chip: int, times_longer: float, seed: int, *,
               whole_chip: bool = False) -> tuple[Photons, float]:
-    """Particles of one chip at the rate of the observation's, without flares; and their livetime, seconds.
+    """Draw particles of one chip at the rate of an observation without flares; return them and their livetime (s).
 
-    They lie on the sky as the observation's dither would have put them there: frames are those of the observation.
-    As in CALDB's files, STATUS bit 23 is set for those that VFAINT data show to be particles.
-    ``whole_chip``: other particles, on the observation's bad pixels too, as calibration files have them.
+    Sky positions include the dither of the observation, since frames are those of the observation. STATUS bit 23 is set
+    for events that VFAINT data identify as particles, as in CALDB's files. ``whole_chip``: draw other particles, also
+    on the observation's bad pixels, as in calibration files.
     """
     draw = np.random.default_rng([seed, 9 if whole_chip else 4, observation.obsid, chip])
     livetime = times_longer * observation.livetime(chip)
-    # A status flag takes the same part of them as of the observation's.
+    # Status flags exclude the same fraction as in the observation.
     rate = PARTICLE_RATES[chip in acis.BACK_ILLUMINATED] * (1 - _STATUS_FRACTION)
     count = int(draw.poisson(rate * livetime))
     good_frames = np.flatnonzero(~observation.lost[chip])
@@ -153,12 +155,7 @@ def blank_sky(observation: Observation, chip: int, times_longer: float, seed: in
 
 
 def flagged_fraction(energy_ev: Floats, chip: NDArray[np.int8]) -> Floats:
-    """The probability that a particle event has charge above the split threshold in an outer pixel.
-
-    Parameters
-    ----------
-    energy_ev, chip : (n,).
-    """
+    """Return the probability, (n,), that a particle event has charge above the split threshold in an outer pixel."""
     front, back = (np.interp(energy_ev, _ENERGIES_EV, each) for each in _PARTICLES)
     fraction: Floats = np.where(np.isin(chip, list(acis.BACK_ILLUMINATED)), back, front)
     return fraction
@@ -166,9 +163,9 @@ def flagged_fraction(energy_ev: Floats, chip: NDArray[np.int8]) -> Floats:
 
 def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
                   y_edges: NDArray[np.floating[Any]], photons: int, seed: int) -> tuple[Floats, Floats]:
-    """Seconds of exposure in pixels (ny, nx) of the sky, vignetted, from photons of a flat field thinned one by one.
+    """Return the vignetted exposure (s) of sky pixels (ny, nx), from photons of a flat field drawn one by one.
 
-    The second image is their number in each pixel: its square root is the noise.
+    The second image is the number of photons in each pixel, whose square root is the noise.
     """
     draw = np.random.default_rng([seed, 5, observation.obsid])
     seen = np.zeros((len(y_edges) - 1, len(x_edges) - 1))
@@ -192,17 +189,17 @@ def flat_exposure(observation: Observation, x_edges: NDArray[np.floating[Any]],
 
 
 def _pixels_of(places: Floats, edges: NDArray[np.floating[Any]]) -> Wholes:
-    """The numbers of the pixels, with edges (n + 1,) at equal distances, that hold places within them."""
+    """Return the pixel of each position, for equidistant pixel edges (n + 1,)."""
     last = len(edges) - 2
     pixel: Wholes = np.clip(((places - edges[0]) * ((last + 1) / (edges[-1] - edges[0]))).astype(np.int64), 0, last)
-    # Rounding may have put a place into the pixel next to its own.
+    # Rounding may have selected the neighbouring pixel.
     pixel += (places >= edges[pixel + 1]) & (pixel < last)
     pixel -= places < edges[pixel]
     return pixel
 
 
 def source_exposure(scene: Scene, observation: Observation) -> tuple[Floats, Floats]:
-    """Of each source: vignetted exposure in seconds, averaged over the dither, and mean angle off axis, arcmin."""
+    """Return the vignetted exposure (s) of each source, averaged over the dither, and its mean off-axis angle (')."""
     frame = np.arange(observation.frames)
     exposure, angle = np.zeros(len(scene.source_flux)), np.zeros(len(scene.source_flux))
     for number, source in enumerate(telescope.unit_vectors(scene.source_ra_deg, scene.source_dec_deg).T):
@@ -218,19 +215,19 @@ def source_exposure(scene: Scene, observation: Observation) -> tuple[Floats, Flo
 
 
 def source_places(scene: Scene, observation: Observation) -> tuple[Floats, Floats]:
-    """Sky (x, y) of each source."""
+    """Return the sky pixels (x, y) of each source."""
     return observation.sky_pixels(telescope.unit_vectors(scene.source_ra_deg, scene.source_dec_deg))
 
 
 def source_counts(scene: Scene, exposure_s: Floats) -> Floats:
-    """Counts expected of each source in ``FLUX_BAND_EV``."""
+    """Return the expected counts of each source in ``FLUX_BAND_EV``."""
     counts: Floats = scene.source_flux * scene.source_spectrum.counts_per_flux(FLUX_BAND_EV) * exposure_s
     return counts
 
 
 def _from_sky(observation: Observation, ra: Floats, dec: Floats, energy: Floats, origin: int,
               draw: np.random.Generator) -> Photons:
-    """Photons that came through the mirror and fell on a chip, chip by chip."""
+    """Return the photons that pass the mirror and hit a chip, chip by chip."""
     count = len(ra)
     frame = draw.integers(0, observation.frames, count)
     body = observation.seen_by(telescope.unit_vectors(ra, dec), observation.frame_turns.of(frame))
@@ -249,9 +246,9 @@ def _from_sky(observation: Observation, ra: Floats, dec: Floats, energy: Floats,
 
 def _landed(observation: Observation, chip: int, focal_mm: Floats,
             passed: NDArray[np.bool_]) -> tuple[Wholes, Wholes, Wholes]:
-    """Which of those that passed the mirror fall on a chip's usable rows and columns, and the pixels they hit.
+    """Return which of the photons that passed the mirror hit usable rows and columns of a chip, and their pixels.
 
-    ``focal_mm`` : where all fall in the focal plane, (2, n).
+    ``focal_mm`` are the positions of all photons in the focal plane, (2, n).
     """
     x, y = telescope.focus_to_chip(chip, focal_mm, observation.sim_z_mm)
     low, high = FIRST_PX - 0.5, LAST_PX + 0.5
@@ -261,7 +258,7 @@ def _landed(observation: Observation, chip: int, focal_mm: Floats,
 
 def _on_chip(observation: Observation, chip: int, frame: Wholes, energy: Floats, origin: int,
              draw: np.random.Generator, whole_chip: bool = False) -> Photons:
-    """Particles anywhere on a chip, but on its bad pixels unless it is the ``whole_chip``."""
+    """Return particles anywhere on a chip, on its bad pixels only with ``whole_chip``."""
     count = len(frame)
     chipx, chipy = (draw.integers(FIRST_PX, LAST_PX + 1, count) for _ in range(2))
     good = whole_chip | ~observation.bad_pixels[chip][chipy - 1, chipx - 1]
@@ -269,7 +266,7 @@ def _on_chip(observation: Observation, chip: int, frame: Wholes, energy: Floats,
 
 
 def _hot(observation: Observation, chip: int, draw: np.random.Generator) -> Photons:
-    """Events that bad pixels make up, flagged as such."""
+    """Return events of bad pixels, with their flag."""
     chipy, chipx = np.nonzero(observation.bad_pixels[chip])
     usable = (chipx >= FIRST_PX) & (chipx < LAST_PX) & (chipy >= FIRST_PX) & (chipy < LAST_PX)
     chosen = draw.choice(np.flatnonzero(usable), _BAD_PIXEL_EVENTS)
@@ -282,7 +279,7 @@ def _hot(observation: Observation, chip: int, draw: np.random.Generator) -> Phot
 
 def _at_pixels(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wholes, Wholes], energy: Floats,
                origin: int, draw: np.random.Generator) -> Photons:
-    """Events anywhere in these pixels."""
+    """Return events anywhere in these pixels."""
     chipx, chipy = pixels
     focal = telescope.chip_to_focus(chip, chipx + draw.uniform(-0.5, 0.5, len(frame)),
                                     chipy + draw.uniform(-0.5, 0.5, len(frame)), observation.sim_z_mm)
@@ -291,7 +288,7 @@ def _at_pixels(observation: Observation, chip: int, frame: Wholes, pixels: tuple
 
 def _events(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wholes, Wholes],
             body: Floats, energy: Floats, origin: int, draw: np.random.Generator) -> Photons:
-    """Events of directions in the body, and where the aspect of their frames puts them on the sky."""
+    """Return events of directions in the body, with sky positions by the aspect of their frames."""
     x, y = observation.sky_pixels(observation.on_sky(body, observation.frame_turns.of(frame)))
     count = len(frame)
     blurred = energy if origin in (PARTICLE, FLARE) else energy + RESOLUTION_EV * draw.standard_normal(count)
@@ -301,7 +298,7 @@ def _events(observation: Observation, chip: int, frame: Wholes, pixels: tuple[Wh
 
 
 def _good_grades(count: int, draw: np.random.Generator) -> NDArray[np.int8]:
-    """Draw grades as ``draw.choice`` does, which searches the few weights for each event."""
+    """Draw good grades; the result is that of ``draw.choice``, which is slower."""
     chance = draw.random(count)
     place = np.zeros(count, np.int8)
     for edge in np.cumsum(_GRADE_WEIGHTS)[:-1] / np.sum(_GRADE_WEIGHTS):
@@ -310,6 +307,7 @@ def _good_grades(count: int, draw: np.random.Generator) -> NDArray[np.int8]:
 
 
 def _particle_energies(count: int, draw: np.random.Generator) -> Floats:
+    """Draw the energies of particles in eV."""
     low, high = PARTICLE_BAND_EV
     part = draw.random(count)
     energy = draw.uniform(low, high, count)
@@ -324,6 +322,7 @@ def _particle_energies(count: int, draw: np.random.Generator) -> Floats:
 
 
 def _truncated_exponential(count: int, scale: float, band: tuple[float, float], draw: np.random.Generator) -> Floats:
+    """Draw energies from an exponential distribution in a band."""
     low, high = (math.exp(-edge / scale) for edge in band)
     energy: Floats = -scale * np.log(low + draw.random(count) * (high - low))
     return energy

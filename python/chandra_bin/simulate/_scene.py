@@ -1,4 +1,4 @@
-"""What the sky holds: a cluster and point sources, their spectra and fluxes."""
+"""The simulated sky: a cluster and point sources, with their spectra and fluxes."""
 
 import math
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from . import _telescope as telescope
 from ._cluster import cluster_model
 from ._gas import Gas, Model
 
-# The band of all fluxes, and the one that photons are drawn in: eV.
+# The band of all fluxes, and the band of photons, in eV.
 FLUX_BAND_EV = (500.0, 7000.0)
 DRAWN_EV = (300.0, 10_000.0)
 STEP_EV = 10.0
 
 CLUSTER_RA_DEG, CLUSTER_DEC_DEG = 258.112, -23.375
-# Pixels of the model image: how many a side, and sky pixels in each.
+# Pixels along a side of the model image, and the width of a pixel in sky pixels.
 _MODEL_SIZE, _MODEL_BIN = 768, 2
 _PHOTON_INDEX = 1.7
-# Sources: how many, within which distance of the cluster, their counts from the faintest up, and how they are spread:
-# N(>S) ~ S^-slope.
+# Point sources: number, largest distance from the cluster, range of counts, slope of N(>S) ~ S^-slope, and least
+# distance from the cluster.
 _SOURCES = 40
 _FIELD_ARCMIN = 9.0
 _FAINTEST_COUNTS, _BRIGHTEST_COUNTS = 12.0, 800.0
@@ -35,40 +35,41 @@ class Spectrum:
     """Photons per cm² and s in bins of energy, for one photon per cm² and s in ``FLUX_BAND_EV``."""
 
     low_ev: Floats
-    """The lower edges of bins of 10 eV."""
+    """Lower edges of bins of 10 eV."""
     photons: Floats
 
     @classmethod
     def of(cls, shape: Floats, energy_ev: Floats) -> "Spectrum":
-        """From a shape, any units, at the middles of bins."""
+        """Return the spectrum of a shape, in any unit, at the centres of bins."""
         inside = (energy_ev > FLUX_BAND_EV[0]) & (energy_ev < FLUX_BAND_EV[1])
         return cls(energy_ev - STEP_EV / 2, shape / shape[inside].sum())
 
     def counts_per_flux(self, band_ev: tuple[float, float] = DRAWN_EV) -> float:
-        """Counts per second of an on-axis source of unit flux, in a band: an area, cm²."""
+        """Return the count rate of an on-axis source of unit flux in a band: an area in cm²."""
         inside = (self.low_ev >= band_ev[0]) & (self.low_ev < band_ev[1])
         return float(self._counts()[inside].sum())
 
     def draw(self, count: int, draw: np.random.Generator) -> Floats:
-        """Energies of detected photons, eV."""
+        """Draw the energies of detected photons in eV."""
         sums = np.cumsum(self._counts())
         bins = np.searchsorted(sums, draw.random(count) * sums[-1], side="right")
         energy: Floats = self.low_ev[np.minimum(bins, self.low_ev.size - 1)] + STEP_EV * draw.random(count)
         return energy
 
     def _counts(self) -> Floats:
+        """Return the counts per second of each bin."""
         counts: Floats = self.photons * telescope.area_cm2(self.low_ev + STEP_EV / 2)
         return counts
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A cluster, as an image around its centre, and point sources. Fluxes: photon/cm²/s in ``FLUX_BAND_EV``."""
+    """A cluster, as an image around its centre, and point sources. Fluxes are photon/cm²/s in ``FLUX_BAND_EV``."""
 
     ra_deg: float
     dec_deg: float
     gas: Gas
-    """Of the cluster, in pixels of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
+    """Gas of the cluster, in pixels of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
     bin_px: int
     source_ra_deg: Floats
     source_dec_deg: Floats
@@ -76,7 +77,7 @@ class Scene:
     source_spectrum: Spectrum
 
     def draw_cluster(self, count: int, draw: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-        """(RA, Dec) and energies in eV of detected photons of the cluster."""
+        """Draw (RA, Dec) and energies in eV of detected photons of the cluster."""
         rate = self.gas.rate()
         sums = np.cumsum(rate.ravel())
         pixels = np.minimum(np.searchsorted(sums, draw.random(count) * sums[-1], side="right"), sums.size - 1)
@@ -88,9 +89,9 @@ class Scene:
 
 
 def make_scene(seed: int, counts: float, livetime_s: float, model: Model) -> Scene:
-    """A cluster that gives ``counts`` in ``FLUX_BAND_EV`` in ``livetime_s`` on axis, and sources for that livetime.
+    """Return a cluster with ``counts`` in ``FLUX_BAND_EV`` in ``livetime_s`` on axis, and sources for this livetime.
 
-    ``model`` gives the spectra of its gas.
+    ``model`` gives the spectra of the gas.
     """
     energy = np.arange(DRAWN_EV[0], DRAWN_EV[1], STEP_EV) + STEP_EV / 2
     kev = energy / 1000
@@ -99,11 +100,11 @@ def make_scene(seed: int, counts: float, livetime_s: float, model: Model) -> Sce
                  telescope.area_cm2(energy), FLUX_BAND_EV)
     gas = gas.times(counts / livetime_s / float(gas.rate(FLUX_BAND_EV).sum()))
     draw = np.random.default_rng([seed, 1])
-    # Uniform over the disc, but for the cluster's core.
+    # Uniform over the disc, except for the cluster's core.
     radius = np.sqrt(draw.uniform(_FREE_OF_SOURCES_ARCMIN**2, _FIELD_ARCMIN**2, _SOURCES)) * 60 / acis.PIXEL_ARCSEC
     angle = draw.uniform(0, 2 * math.pi, _SOURCES)
     ra, dec = _around(CLUSTER_RA_DEG, CLUSTER_DEC_DEG, radius * np.cos(angle), radius * np.sin(angle))
-    # The inverse of N(>S), between the two limits.
+    # The inverse of N(>S) between both limits.
     part = draw.uniform((_FAINTEST_COUNTS / _BRIGHTEST_COUNTS) ** _SLOPE, 1, _SOURCES)
     source_counts = np.sort(_FAINTEST_COUNTS * part ** (-1 / _SLOPE))[::-1]
     source_flux = source_counts / (power_law.counts_per_flux(FLUX_BAND_EV) * livetime_s)
@@ -111,6 +112,6 @@ def make_scene(seed: int, counts: float, livetime_s: float, model: Model) -> Sce
 
 
 def _around(ra_deg: float, dec_deg: float, right: Floats, up: Floats) -> tuple[Floats, Floats]:
-    """(RA, Dec) so many sky pixels from a place, in the plane tangent there."""
+    """Return (RA, Dec) of offsets in sky pixels from a position, in the plane tangent there."""
     upright = telescope.attitude(ra_deg, dec_deg, 0)
     return telescope.places(upright.T @ telescope.at_pixels(acis.CENTRE_PX + right, acis.CENTRE_PX + up))

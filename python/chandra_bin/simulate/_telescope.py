@@ -1,10 +1,10 @@
-"""The simulator's own telescope: directions as unit vectors, attitudes as rotation matrices, chips between corners.
+"""Telescope of the simulator: directions as unit vectors, attitudes as rotation matrices, chips between corners.
 
-Of `acis` it takes numbers only. What exposure maps do with sky pixels, a roll angle and a matrix for each chip is done
-here another way, so that an error in either shows when they are compared.
+The module uses only numbers of `acis`. Exposure maps use sky pixels, a roll angle and a matrix for each chip; the
+independent method here reveals errors in either when both are compared.
 
-Vectors are (3, n) arrays. The body's axes: X along the optical axis to the sky; Y and Z, at roll 0, east and north. The
-focal plane has millimetres (y, z), upside down: light from +Y falls at -y.
+Vectors are (3, n) arrays. Axes of the body: X along the optical axis to the sky; Y and Z, at roll 0, east and north.
+Positions (y, z) in the focal plane are in mm and inverted: light from +Y falls at -y.
 """
 
 import math
@@ -21,20 +21,20 @@ _FIRST_EDGE = 0.5
 
 
 def unit_vectors(ra_deg: ArrayLike, dec_deg: ArrayLike) -> Floats:
-    """Directions of places on the sky."""
+    """Return the directions of positions on the sky."""
     ra, dec = np.radians(np.asarray(ra_deg, np.float64)), np.radians(np.asarray(dec_deg, np.float64))
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
 
 
 def places(vectors: Floats) -> tuple[Floats, Floats]:
-    """(RA, Dec) in degrees of directions."""
+    """Return (RA, Dec) in degrees of directions."""
     east = np.degrees(np.arctan2(vectors[1], vectors[0])) % 360
     north = np.degrees(np.arctan2(vectors[2], np.hypot(vectors[0], vectors[1])))
     return east, north
 
 
 def attitude(ra_deg: float, dec_deg: float, roll_deg: float) -> Floats:
-    """The matrix (3, 3) from the sky into the body: its rows are the body's axes."""
+    """Return the matrix (3, 3) from the sky to the body; its rows are the axes of the body."""
     ra, dec, roll = (math.radians(angle) for angle in (ra_deg, dec_deg, roll_deg))
     about_z = np.array([[math.cos(ra), math.sin(ra), 0], [-math.sin(ra), math.cos(ra), 0], [0, 0, 1]])
     about_y = np.array([[math.cos(dec), 0, math.sin(dec)], [0, 1, 0], [-math.sin(dec), 0, math.cos(dec)]])
@@ -44,7 +44,7 @@ def attitude(ra_deg: float, dec_deg: float, roll_deg: float) -> Floats:
 
 
 class Turn(NamedTuple):
-    """How the body has turned towards +Y (yaw), then +Z (pitch): the cosines and sines of both, (n,)."""
+    """Turns of the body towards +Y (yaw), then +Z (pitch): cosines and sines of both, (n,)."""
 
     cos_yaw: Floats
     sin_yaw: Floats
@@ -53,15 +53,16 @@ class Turn(NamedTuple):
 
     @classmethod
     def by(cls, yaw_rad: Floats, pitch_rad: Floats) -> "Turn":
+        """Return the turns by these angles."""
         return cls(np.cos(yaw_rad), np.sin(yaw_rad), np.cos(pitch_rad), np.sin(pitch_rad))
 
     def of(self, rows: Wholes) -> "Turn":
-        """Those of some rows."""
+        """Return the turns of some rows."""
         return Turn(*(each[rows] for each in self))
 
 
 def turned(vectors: Floats, turn: Turn) -> Floats:
-    """Vectors in the body after it has turned."""
+    """Return vectors in the body after its turn."""
     x, y, z = vectors
     made = np.empty(np.broadcast_shapes(vectors.shape, (3, len(turn.cos_yaw))))
     ahead = turn.cos_yaw * x + turn.sin_yaw * y
@@ -72,7 +73,7 @@ def turned(vectors: Floats, turn: Turn) -> Floats:
 
 
 def turned_back(vectors: Floats, turn: Turn) -> Floats:
-    """The inverse of `turned`."""
+    """Return vectors before the turn: the inverse of `turned`."""
     x, y, z = vectors
     made = np.empty(np.broadcast_shapes(vectors.shape, (3, len(turn.cos_yaw))))
     ahead = turn.cos_pitch * x - turn.sin_pitch * z
@@ -83,36 +84,36 @@ def turned_back(vectors: Floats, turn: Turn) -> Floats:
 
 
 def pixels(body: Floats) -> tuple[Floats, Floats]:
-    """(detx, dety) of directions in the body; (x, y) of those in a body at the tangent point with roll 0."""
+    """Return (detx, dety) of directions in the body; (x, y) if the body is at the tangent point with roll 0."""
     return acis.CENTRE_PX - body[1] / body[0] / _PIXEL_RAD, acis.CENTRE_PX + body[2] / body[0] / _PIXEL_RAD
 
 
 def at_pixels(x: ArrayLike, y: ArrayLike) -> Floats:
-    """Directions, not of unit length: the inverse of `pixels`."""
+    """Return directions, not of unit length: the inverse of `pixels`."""
     across, up = np.asarray(x, np.float64) - acis.CENTRE_PX, np.asarray(y, np.float64) - acis.CENTRE_PX
     return np.stack([np.ones_like(across), -across * _PIXEL_RAD, up * _PIXEL_RAD])
 
 
 def focus(body: Floats) -> Floats:
-    """Where directions fall in the focal plane: (2, n), mm."""
+    """Return the positions of directions in the focal plane, (2, n), mm."""
     on_plane: Floats = -acis.FOCAL_LENGTH_MM * body[1:] / body[0]
     return on_plane
 
 
 def behind(focal_mm: Floats) -> Floats:
-    """Directions in the body, not of unit length, of places in the focal plane."""
+    """Return directions in the body, not of unit length, of positions in the focal plane."""
     return np.stack([np.ones_like(focal_mm[0]), *(-focal_mm / acis.FOCAL_LENGTH_MM)])
 
 
 def chip_to_focus(chip: int, chipx: ArrayLike, chipy: ArrayLike, sim_z_mm: float) -> Floats:
-    """The focal plane (2, n), mm, of places on a chip: means of its corners, by weight."""
+    """Return the positions in the focal plane, (2, n), mm, of positions on a chip: weighted means of its corners."""
     right, up = ((np.asarray(place, np.float64) - _FIRST_EDGE) / acis.CHIP_PX for place in (chipx, chipy))
     first, along_x, along_y = _corners(chip, sim_z_mm)
     return np.stack([(1 - right - up) * first[axis] + right * along_x[axis] + up * along_y[axis] for axis in (0, 1)])
 
 
 def focus_to_chip(chip: int, focal_mm: Floats, sim_z_mm: float) -> tuple[Floats, Floats]:
-    """(chipx, chipy) of places in the focal plane: areas of triangles with two corners, over that with all three."""
+    """Return (chipx, chipy) of positions in the focal plane: areas of triangles with two corners over that of three."""
     first, along_x, along_y = _corners(chip, sim_z_mm)
     whole = _twice_area(first, along_x, along_y)
     right, up = _twice_area(first, focal_mm, along_y) / whole, _twice_area(first, along_x, focal_mm) / whole
@@ -120,27 +121,27 @@ def focus_to_chip(chip: int, focal_mm: Floats, sim_z_mm: float) -> tuple[Floats,
 
 
 def off_axis_arcmin(body: Floats) -> Floats:
-    """Angles between directions and the optical axis."""
+    """Return the angles between directions and the optical axis in arcmin."""
     angle: Floats = np.degrees(np.arctan2(np.hypot(body[1], body[2]), body[0])) * 60
     return angle
 
 
 def throughput(off_axis: Floats) -> Floats:
-    """The part of photons that the mirror lets pass, of those on axis."""
+    """Return the throughput of the mirror relative to the optical axis."""
     lost = acis.VIGNETTING_SLOPE * np.square(off_axis) / 100
     passed: Floats = np.where(lost < 1, 1 - lost, 0.0)
     return passed
 
 
 def r90_arcsec(off_axis: Floats) -> Floats:
-    """The radius that holds 90 % of a point source."""
+    """Return the radius in arcsec that contains 90 % of a point source."""
     on_axis, at_ten = acis.PSF_R90_ARCSEC
     radius: Floats = on_axis + at_ten * np.square(off_axis) / 100
     return radius
 
 
 def scattered(body: Floats, draw: np.random.Generator) -> Floats:
-    """Directions after the mirror: none, with probability p, is further away than r90 sqrt(-log10 p)."""
+    """Return directions after the mirror: the offset exceeds r90 sqrt(-log10 p) with probability p."""
     count = body.shape[1]
     radius = r90_arcsec(off_axis_arcmin(body)) * np.sqrt(-np.log10(1 - draw.random(count))) / acis.PIXEL_ARCSEC
     azimuth = draw.uniform(0, 2 * math.pi, count)
@@ -149,18 +150,19 @@ def scattered(body: Floats, draw: np.random.Generator) -> Floats:
 
 
 def area_cm2(energy_ev: Floats) -> Floats:
-    """Mirror and detector on axis, between the rows of the table."""
+    """Return the on-axis area of mirror and detector in cm², interpolated in the table."""
     kev, area = np.array(acis.AREA_KEV_CM2).T
     between: Floats = np.interp(energy_ev / 1000, kev, area)
     return between
 
 
 def _corners(chip: int, sim_z_mm: float) -> Floats:
-    """Three corners of a chip, (3, 2), with the table in its place."""
+    """Return three corners of a chip, (3, 2), for the position of the SIM."""
     corners: Floats = np.array(acis.CORNERS_MM[chip]) + np.array(acis.SIM_OFFSET_MM) + (0, sim_z_mm)
     return corners
 
 
 def _twice_area(a: Floats, b: Floats, c: Floats) -> Floats:
+    """Return twice the signed area of a triangle."""
     area: Floats = np.asarray((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
     return area

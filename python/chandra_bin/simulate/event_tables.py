@@ -1,4 +1,4 @@
-"""Blocks of events, of an observation and of its blank sky, with the columns and keywords of the archive's files."""
+"""Event tables of an observation and of its blank sky, with the columns and keywords of archive files."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _GAIN_EV = 4.4
-# What a grade is in the flight system's numbers, one of several.
+# One of several flight grades of each grade.
 _FLIGHT_GRADE = np.array([0, 1, 64, 8, 16, 20, 72, 255])
-# How charge-transfer inefficiency is corrected on each chip, 0 to 9: in parallel (P), or in both directions (B).
+# CTI correction of each chip, 0 to 9: parallel (P), or in both directions (B).
 _CTI_APP = "PPPPPBPBPP"
 # Tiled detector coordinates: of the first pixel, and along chipx and chipy, as (tdetx, tdety).
 _TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0)), 2: ((3061, 4086), (0, -1), (1, 0)),
@@ -50,9 +50,9 @@ _TILED = {0: ((3061, 5132), (0, -1), (1, 0)), 1: ((5132, 4107), (0, 1), (-1, 0))
 
 
 def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[list[Block], list[Block]]:
-    """Of level 1 and of level 2: EVENTS, and a table of good times for each chip, which are those of flt1.
+    """Return the blocks of level 1 and level 2: EVENTS, and a GTI table for each chip, equal to that of flt1.
 
-    Level 2 of the archive has no PHAS.
+    Level 2 has no PHAS, as in the archive.
     """
     columns = _event_columns(observation, events, observation.frame_times(events.frame), seed)
     accepted = events.pass_level_2(observation)
@@ -68,6 +68,7 @@ def event_blocks(observation: Observation, events: Photons, seed: int) -> tuple[
 
 
 def _event_cards(observation: Observation) -> Cards:
+    """Return the keywords of EVENTS."""
     root = file_root(observation)
     return {
         "HDUCLASS": "OGIP", "HDUCLAS1": "EVENTS", "ASOLFILE": f"pcadf{observation.obsid:05d}_000N001_asol1.fits",
@@ -84,15 +85,15 @@ def _event_cards(observation: Observation) -> Cards:
 
 
 def blank_sky_name(observation: Observation, chip: int) -> str:
-    """The name of a file of blank-sky events on the observation's sky."""
+    """Return the name of a file of blank-sky events on the observation's sky."""
     return f"acisf{observation.obsid:05d}_ccd{chip}_blanksky.fits"
 
 
 def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float,
                      seed: int) -> list[Block]:
-    """EVENTS and good times of a blank-sky file: particles on the observation's sky, in a time of their own.
+    """Return EVENTS and GTIs of a blank-sky file: particles on the observation's sky, with their own times.
 
-    BKGFILn tells that the events of each observation are drawn by themselves.
+    BKGFILn states that the events of each observation are independent.
     """
     ontime = livetime_s / LIVE_FRACTION
     start = observation.tstart_s
@@ -114,15 +115,15 @@ def blank_sky_blocks(observation: Observation, chip: int, particles: Photons, li
 
 
 def caldb_sky_name(observation: Observation, chip: int) -> str:
-    """The name that the calibration database would give the blank sky of a chip."""
+    """Return the name of the blank sky of a chip in the calibration database."""
     return f"acis{chip}{observation.array.lower()}D{BLANK_SKY_PERIOD}bkgrnd_ctiN0001.fits"
 
 
 def caldb_sky_blocks(observation: Observation, chip: int, particles: Photons, livetime_s: float) -> list[Block]:
-    """EVENTS of a blank-sky file as the calibration database has them.
+    """Return EVENTS of a blank-sky file as in the calibration database.
 
-    Events are in chip coordinates and in no order of time. Detector and sky coordinates are those of a pointing at
-    RA = Dec = roll = 0 without dither, and mean nothing for an observation.
+    Events have chip coordinates and are not sorted by time. Detector and sky coordinates are those of a pointing at
+    RA = Dec = roll = 0 without dither, and have no meaning for an observation.
     """
     draw = np.random.default_rng([8, observation.obsid, chip])
     shuffled = particles[draw.permutation(len(particles))]
@@ -152,7 +153,7 @@ def caldb_sky_blocks(observation: Observation, chip: int, particles: Photons, li
 
 
 def caldb_sky_primary() -> "Header":
-    """The cards of the first block of such a file."""
+    """Return the header of the primary HDU of a blank-sky file of the calibration database."""
     from astropy.io.fits import Header
 
     return Header({"HDUNAME": "PRIMARY", "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "TELESCOP": "CHANDRA",
@@ -161,7 +162,7 @@ def caldb_sky_primary() -> "Header":
 
 def _event_columns(observation: Observation, events: Photons, times: Floats,
                    seed: int | None) -> list[NewColumn]:
-    """Columns of EVENTS in the archive's order; ``seed`` None: without the pulse heights of single pixels."""
+    """Return the columns of EVENTS in the archive's order; ``seed`` None: without pulse heights of single pixels."""
     energy = np.maximum(events.energy_ev, 0).astype(np.float32)
     pi = np.maximum(channels_of(energy), 1)
     pha = np.rint(energy / _GAIN_EV).astype(np.int64)

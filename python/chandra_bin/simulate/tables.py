@@ -1,4 +1,4 @@
-"""The blocks of an observation's files as headers and rows: the structure and keywords of the archive's, simulated."""
+"""Blocks of the files of a simulated observation as headers and rows, with structure and keywords of the archive."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ Cards = dict[str, object]
 
 CREATOR = "chandra-bin simulate"
 BLANK_SKY_PERIOD = "2000-12-01"
-"""First day of the period of the calibration database that simulated observations are in."""
+"""First day of the calibration database's period of simulated observations."""
 _CALIB = ("APPROX", "simulated: no true calibration")
 _EPOCH = datetime(1998, 1, 1)
 _MJD_EPOCH = 50814.0
@@ -34,7 +34,7 @@ _ASPECT_STEP_S = 0.25625
 _HOUSEKEEPING_STEP_S = 32.8
 _BIAS_ADU = 250
 _BIAS_BEFORE_S = 2000
-# Frames whose aspects span an area.
+# Frames whose aspects cover an area.
 _MANY = 300
 
 
@@ -44,12 +44,12 @@ def is_simulated(header: Mapping[str, object]) -> bool:
 
 
 def date(time_s: float) -> str:
-    """A time of the mission as DATE-OBS has it."""
+    """Return a mission time in the format of DATE-OBS."""
     return (_EPOCH + timedelta(seconds=time_s)).isoformat(timespec="seconds")
 
 
 def about(observation: Observation) -> Cards:
-    """Keywords that every file of an observation has."""
+    """Return the keywords of every file of an observation."""
     start, stop = observation.tstart_s, observation.tstop_s
     return {
         "ORIGIN": "SIMULATED", "CREATOR": CREATOR, "ASCDSVER": "SIMULATED", "DATE": date(stop),
@@ -71,14 +71,14 @@ def about(observation: Observation) -> Cards:
 
 
 def primary(observation: Observation) -> "Header":
-    """The cards of a file's first block."""
+    """Return the header of a primary HDU."""
     from astropy.io.fits import Header
 
     return Header({"HDUNAME": "PRIMARY", **_short(observation)})
 
 
 def aspect_blocks(observation: Observation) -> list[Block]:
-    """ASPSOL: where the optical axis points, and the roll, four times a second."""
+    """Return ASPSOL: the pointing of the optical axis and the roll, four times a second."""
     count = int((observation.tstop_s - observation.tstart_s) / _ASPECT_STEP_S) + 2
     times = observation.tstart_s + _ASPECT_STEP_S * np.arange(count)
     ra, dec, roll = observation.pointing(times)
@@ -94,7 +94,7 @@ def aspect_blocks(observation: Observation) -> list[Block]:
 
 
 def bad_pixel_blocks(observation: Observation) -> list[Block]:
-    """BADPIX of each chip: points and columns."""
+    """Return BADPIX of each chip: points and columns."""
     blocks = []
     for chip in sorted(observation.chips):
         shapes = np.array(observation.bad_rectangles[chip])
@@ -114,7 +114,7 @@ def bad_pixel_blocks(observation: Observation) -> list[Block]:
 
 
 def mask_blocks(observation: Observation) -> list[Block]:
-    """MASK of each chip: the rows and columns that give events, and the others (SAMP_CYC 0)."""
+    """Return MASK of each chip: the rows and columns with events, and the others (SAMP_CYC 0)."""
     used, whole = (FIRST_PX, LAST_PX), (1, acis.CHIP_PX)
     limits = np.array([used, whole, used])
     blocks = []
@@ -133,10 +133,10 @@ def mask_blocks(observation: Observation) -> list[Block]:
 
 
 def field_blocks(observation: Observation) -> list[Block]:
-    """FOV: what each chip saw of the sky during its good times, the convex hull of its places."""
+    """Return FOV: the convex hull of each chip's positions on the sky in its GTIs."""
     polygons = [_seen(observation, chip) for chip in sorted(observation.chips)]
     size = max(map(len, polygons))
-    # Short ones repeat their first vertex, which changes no polygon.
+    # Short polygons repeat their first vertex, which does not change them.
     padded = np.stack([np.concatenate([each, np.repeat(each[:1], size - len(each), axis=0)]) for each in polygons])
     count = len(polygons)
     nothing = np.full((count, 2), np.nan)
@@ -153,7 +153,7 @@ def field_blocks(observation: Observation) -> list[Block]:
 
 
 def filter_blocks(observation: Observation) -> list[Block]:
-    """FILTER, without rows, whose subspace names the good times of each chip, and these."""
+    """Return FILTER, without rows, whose data subspace names the GTIs of each chip, and the GTI tables."""
     header, rows = table("FILTER", [NewColumn("TIME", "1D", np.empty(0), "s"), NewColumn("CCD_ID", "1I", np.empty(0))],
                           {**about(observation), **exposures(observation)})
     header.update({"CONTENT": "GTI", "HDUCLASS": "ASC", "HDUCLAS1": "FILTER"})
@@ -162,7 +162,7 @@ def filter_blocks(observation: Observation) -> list[Block]:
 
 
 def housekeeping_blocks(observation: Observation) -> list[Block]:
-    """MTL: temperature of the focal plane and place of the table, as steady as a simulation's are."""
+    """Return MTL: the constant temperature of the focal plane and position of the SIM."""
     times = np.arange(observation.tstart_s, observation.tstop_s, _HOUSEKEEPING_STEP_S)
     header, rows = table("MTL", [
         NewColumn("time", "1D", times, "s"), NewColumn("fp_temp", "1E", np.full(len(times), 153.5), "K"),
@@ -172,7 +172,7 @@ def housekeeping_blocks(observation: Observation) -> list[Block]:
 
 
 def statistics_blocks(observation: Observation, events: Photons) -> list[Block]:
-    """EXPSTATS: the level-1 events of each frame and chip."""
+    """Return EXPSTATS: the number of level-1 events of each frame and chip."""
     chips = np.array(sorted(observation.chips))
     frame, place = (axis.ravel() for axis in np.indices((observation.frames, len(chips))))
     sent = np.zeros((observation.frames, len(chips)), np.int64)
@@ -212,27 +212,27 @@ def bias_image(observation: Observation, chip: int) -> "tuple[NDArray[np.int16],
 
 
 def good_time_block(observation: Observation, gti: GTI) -> Block:
-    """One table of good times for all chips."""
+    """Return one GTI table for all chips."""
     return good_times(gti, None, about(observation))
 
 
 def file_root(observation: Observation) -> str:
-    """How the names of ACIS's files begin."""
+    """Return the common root of ACIS file names."""
     return f"acisf{observation.obsid:05d}_000N001"
 
 
 def parameter_root(observation: Observation) -> str:
-    """Return the name of the parameter-block file without its ending: the archive names it by a time."""
+    """Return the name of the parameter-block file without its ending; it contains a time."""
     return f"acisf{int(observation.tstart_s):09d}N001_pbk0"
 
 
 def bias_root(observation: Observation, chip: int) -> str:
-    """Return the name of a chip's bias file without its ending: a time before the observation and the processor."""
+    """Return the name of a chip's bias file without its ending; it contains an earlier time and the processor."""
     return f"acisf{int(observation.tstart_s) - _BIAS_BEFORE_S:09d}N001_{observation.chips.index(chip)}_bias0"
 
 
 def readout(observation: Observation) -> Cards:
-    """Return keywords of how the chips were read out; FEP_CCD holds the chip of each front-end processor."""
+    """Return the keywords of the readout; FEP_CCD has the chip of each front-end processor."""
     return {"OCLKPAIR": 8, "ORC_MODE": 0, "SUM_2X2": 0, "FEP_CCD": "".join(map(str, observation.chips))}
 
 
@@ -245,6 +245,7 @@ def _short(observation: Observation) -> Cards:
 
 
 def exposures(observation: Observation) -> Cards:
+    """Return the keywords of good time, live time and exposure, in all and of each chip."""
     aim = observation.chips[0]
     cards: Cards = {}
     for suffix, chip in [("", aim), *((str(chip), chip) for chip in observation.chips)]:
@@ -256,7 +257,7 @@ def exposures(observation: Observation) -> Cards:
 
 
 def tangent_plane(ra_deg: float, dec_deg: float) -> tuple[Cards, Cards]:
-    """Return the keywords, without their numbers, of two columns of sky coordinates whose tangent point this is."""
+    """Return the keywords, without column numbers, of two columns of sky coordinates with this tangent point."""
     step = acis.PIXEL_ARCSEC / 3600
     axes = ("RA---TAN", ra_deg, -step), ("DEC--TAN", dec_deg, step)
     x, y = ({"TCTYP": kind, "TCRVL": value, "TCRPX": acis.CENTRE_PX, "TCDLT": width, "TCUNI": "deg"}
@@ -266,7 +267,7 @@ def tangent_plane(ra_deg: float, dec_deg: float) -> tuple[Cards, Cards]:
 
 def sky_keywords(header: "Header", observation: Observation, columns: Sequence[NewColumn],
                   names: tuple[str, str] = ("x", "y")) -> None:
-    """The tangent plane, on columns of sky coordinates; and, for events, what the pairs of columns are."""
+    """Write the tangent plane of columns of sky coordinates, and for events the names of pairs of columns."""
     place = {column.name: n for n, column in enumerate(columns, start=1)}
     for name, cards in zip(names, tangent_plane(observation.ra_deg, observation.dec_deg), strict=True):
         header.update({f"{key}{place[name]}": value for key, value in cards.items()})
@@ -279,6 +280,7 @@ def sky_keywords(header: "Header", observation: Observation, columns: Sequence[N
 
 
 def component(chip: int, *, grades: bool) -> Component:
+    """Return the data subspace of a chip; ``grades``: with the condition on grades of level 2."""
     conditions = {"time": Condition("TABLE", "D", "s", f":GTI{chip}"), "ccd_id": Condition(f"{chip}:{chip}", "I")}
     if grades:
         conditions["grade"] = Condition(",".join(f"{grade}:{grade}" for grade in GOOD_GRADES), "I")
@@ -286,10 +288,12 @@ def component(chip: int, *, grades: bool) -> Component:
 
 
 def good_time_blocks(observation: Observation) -> list[Block]:
+    """Return the GTI table of each chip."""
     return [good_times(observation.good_times(chip), chip, about(observation)) for chip in observation.chips]
 
 
 def good_times(gti: GTI, chip: int | None, cards: Cards) -> Block:
+    """Return the GTI table of a chip, or of all chips if ``chip`` is None."""
     header, rows = table("GTI", [NewColumn("START", "1D", gti.start, "s"), NewColumn("STOP", "1D", gti.stop, "s")],
                           cards, version=chip)
     header.update(CONTENT="GTI", HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
@@ -299,7 +303,7 @@ def good_times(gti: GTI, chip: int | None, cards: Cards) -> Block:
 
 
 def _seen(observation: Observation, chip: int) -> Floats:
-    """The convex hull, on the sky, of the corners of a chip's usable part wherever the dither took them."""
+    """Return the convex hull, on the sky, of the corners of a chip's usable part over the dither."""
     from scipy.spatial import ConvexHull
 
     times = observation.frame_times(np.flatnonzero(~observation.lost[chip]))
@@ -311,7 +315,7 @@ def _seen(observation: Observation, chip: int) -> Floats:
 
 
 def table(name: str, columns: Sequence[NewColumn], cards: Cards, *, version: int | None = None) -> Block:
-    """A header with the keywords of columns and these cards, and the rows."""
+    """Return a header with the keywords of columns and these cards, and the rows."""
     first: Cards = {"EXTNAME": name}
     if version is not None:
         first["EXTVER"] = version

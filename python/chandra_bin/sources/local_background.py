@@ -8,6 +8,14 @@ with U the particle map (exposure time without vignetting, weighted on each chip
 exposure map with the mirror's vignetting, and q the elliptical radius in units of the cluster's region. p, s and k are
 0 or more; g = 3 beta - 1/2 as in a beta model. The background of the whole image is p U + s E. The likelihood is that
 of Poisson counts summed over pixels of similar radius and vignetting.
+
+The result is the mean over models, weighted with their likelihoods: particles of 0 to 1 of the background, outskirts
+with beta of 0.4 to 1 and core radii of 0.1 to 0.6, with equal priors. Its variance is the variance of the amplitudes
+(inverse Fisher matrix) plus that between models, scaled up by C over the degrees of freedom of the best model if this
+exceeds 1. With a cluster, the squares of `SHAPE_ERROR` and of the largest change between the inner radii are added.
+
+References: Cash 1979, ApJ 228, 939 (likelihood); Cavaliere & Fusco-Femiano 1976, A&A 49, 137 (beta models); Vikhlinin,
+Forman & Jones 1999, ApJ 525, 47 (slopes of outskirts: beta of 0.65 to 0.85).
 """
 
 import math
@@ -109,7 +117,7 @@ class _Solution:
 def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: ArrayLike, mask: ArrayLike, *,
                          cluster: ArrayLike | None = None, particle_ratio: tuple[float, float] | None = None,
                          share: float = BIN_SHARE) -> LocalFit:
-    """Fit a background of particles and sky outside a cluster, and scale each part with its own map.
+    """Fit a background of particles and sky outside a cluster, and scale each part with its own map: see the module.
 
     Parameters
     ----------
@@ -131,23 +139,7 @@ def fit_local_background(counts: ArrayLike, exposure: ArrayLike, particles: Arra
         The fraction of the image's background, above 0 and at most 1, of bins that get the true noise: see
         `local_background`.
 
-    Raises
-    ------
-    InputError
-        If no pixel or no counts are left to fit.
-
-    Notes
-    -----
-    The result is the mean over models, weighted with their likelihoods: particles of 0 to 1 of the background,
-    outskirts with beta of 0.4 to 1 and core radii of 0.1 to 0.6, with equal priors. Its variance is the variance of the
-    amplitudes (inverse Fisher matrix) plus that between models, scaled up by C over the degrees of freedom of the best
-    model if this exceeds 1. With a cluster, the squares of `SHAPE_ERROR` and of the largest change between the inner
-    radii are added.
-
-    References
-    ----------
-    Cash 1979, ApJ 228, 939 (likelihood); Cavaliere & Fusco-Femiano 1976, A&A 49, 137 (beta models); Vikhlinin, Forman &
-    Jones 1999, ApJ 525, 47 (slopes of outskirts: beta of 0.65 to 0.85).
+    Raises `InputError` if no pixel or no counts are left to fit.
     """
     image = as_image(counts, "counts", np.float64)
     exposed, flat = (as_image(each, name, np.float64, image.shape)

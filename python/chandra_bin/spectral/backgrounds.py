@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._kernels import _fit_spectra
+from chandra_bin.errors import InputError
 
 from .background_shapes import one_shape, sky_varies, two_shapes
 from .binned import BinSpectra
@@ -53,6 +54,9 @@ class BackgroundModel:
 
         ``amounts`` (datasets, components) are those of `FitResult.background_amounts`; NaN stands for 1.
         """
+        if amounts.shape != self.background.shape[:2]:
+            raise InputError(f"amounts have the shape {amounts.shape}, not {self.background.shape[:2]} (data sets, "
+                             "components): give those of the same fit")
         return np.asarray(np.einsum("dk,dkc->dc", np.nan_to_num(amounts, nan=1.0), self.background))
 
     def expected_in_bands(self, amounts: Floats) -> Floats:
@@ -61,7 +65,7 @@ class BackgroundModel:
 
     @property
     def used_bands(self) -> NDArray[np.bool_]:
-        """(datasets, bands): the bands that tell of amounts, which are terms of the C-statistic."""
+        """(datasets, bands): the bands that measure amounts, which are terms of the C-statistic."""
         is_fitted = self.band_expected[:, :1].any(axis=2) & (self.statistic == STATISTICS["cstat"])[:, np.newaxis]
         return np.asarray((self.band_expected > 0).any(axis=1) & is_fitted)
 
@@ -76,7 +80,7 @@ class BackgroundModel:
         Returns
         -------
         array (datasets, components) of float64
-            NaN where nothing tells of an amount, and for other statistics.
+            NaN where nothing measures an amount, and for other statistics.
         """
         amounts = np.full(self.background.shape[:2], np.nan)
         _fit_spectra.fit_background_amounts(
@@ -140,9 +144,9 @@ def _pooled(spectra: BinSpectra, off: Floats) -> tuple[Floats, Floats, Floats]:
         if two and hard is not None:
             shapes, expected_hard = two_shapes(off[of], hard[of])
             background[of] = shapes.transpose(1, 0, 2)
-            band_counts[of, :_BANDS] = np.add.reduceat(off[of], edges, axis=1)
+            band_counts[of, :edges.size] = np.add.reduceat(off[of], edges, axis=1)
             band_counts[of, _BANDS] = hard[of]
-            band_expected[of, :, :_BANDS] = np.add.reduceat(background[of], edges, axis=2)
+            band_expected[of, :, :edges.size] = np.add.reduceat(background[of], edges, axis=2)
             band_expected[of, 0, _BANDS] = expected_hard
         else:
             background[of, 0] = one_shape(off[of])
@@ -154,7 +158,12 @@ def _pooled(spectra: BinSpectra, off: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _band_edges(pooled: Floats) -> Wholes:
-    """Return the first channels of bands with about equal counts, or with equal numbers of channels without counts."""
+    """Return the first channels of bands, in ascending order.
+
+    There are five bands with about equal counts, or with equal numbers of channels where the spectra have no counts;
+    fewer where single channels hold more than a fifth of the counts.
+    """
     weight = pooled if np.count_nonzero(pooled) >= 2 * _BANDS else np.ones(pooled.size)
     first = np.searchsorted(np.cumsum(weight), weight.sum() * np.arange(_BANDS) / _BANDS, side="right")
-    return np.maximum.accumulate(np.minimum(first, pooled.size - 1)).astype(np.int64)
+    first[0] = 0
+    return np.unique(np.minimum(first, pooled.size - 1)).astype(np.int64)

@@ -1,7 +1,7 @@
 """Density, pressure and entropy of the gas from fits of bins."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Depth: TypeAlias = Literal["pseudo", "constant", "volume"]
 # Elements whose number scales with the abundance: all but hydrogen and helium.
 _HELIUM = 2
+HUBBLE, OMEGA_MATTER = 70.0, 0.3
+"""The flat cosmology of all lengths: H0 in km/s/Mpc, and the density of matter."""
+_KM_S = 299_792.458
 _CM_PER_KPC = 3.0856775814913673e21
 # Powers of kT and norm: K = kT n_e^(-2/3), and n_e is proportional to the root of the norm.
 _POWERS = {"pressure": (1.0, 0.5), "entropy": (1.0, -1 / 3), "density": (0.0, 0.5)}
@@ -39,8 +42,8 @@ class DepthOptions(Options):
                           "bins; or 2/3 of the bin's area times the chord between its smallest and largest distance "
                           "from the centre (Henry, Finoguenov & Briel 2004, ApJ 615, 181).")
     length_kpc: float = option(1000.0, "The constant depth.", unit="kpc", symbol="L", limits=POSITIVE)
-    hubble: float = option(70.0, "H0 of the flat cosmology.", unit="km/s/Mpc", symbol="H0", limits=POSITIVE)
-    omega_matter: float = option(0.3, "Matter density of the flat cosmology.", symbol="OM", limits=POSITIVE)
+    hubble: float = option(HUBBLE, "H0 of the flat cosmology.", unit="km/s/Mpc", symbol="H0", limits=POSITIVE)
+    omega_matter: float = option(OMEGA_MATTER, "Matter density of the flat cosmology.", symbol="OM", limits=POSITIVE)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -207,11 +210,19 @@ def _distances(redshift: float, options: DepthOptions) -> tuple[float, float]:
     if not number > 0:
         raise InputError(f"redshift is {number:g}: densities need a positive one; without it there are pseudo "
                          "quantities (depth pseudo)")
-    from astropy.cosmology import FlatLambdaCDM
-
-    cosmology: Any = FlatLambdaCDM(H0=options.hubble, Om0=options.omega_matter)
-    distance_kpc = float(cosmology.angular_diameter_distance(number).to_value("kpc"))
+    distance_kpc = angular_distance_kpc(number, options.hubble, options.omega_matter)
     return distance_kpc * _CM_PER_KPC, distance_kpc * float(np.radians(1 / 3600))
+
+
+def angular_distance_kpc(redshift: float, hubble: float, omega_matter: float) -> float:
+    """Return the angular diameter distance, kpc, in a flat cosmology with H0 in km/s/Mpc.
+
+    The integral takes a millisecond; loading ``astropy.cosmology`` takes more time than a report has for it.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    one_plus_z = 1 + redshift * (nodes + 1) / 2
+    comoving = redshift / 2 * float(weights @ (omega_matter * one_plus_z**3 + 1 - omega_matter) ** -0.5)
+    return _KM_S / hubble * 1000 * comoving / (1 + redshift)
 
 
 def _depth_kpc(options: DepthOptions, radii: tuple[ArrayLike, ArrayLike] | None, kpc_per_arcsec: float,

@@ -96,7 +96,7 @@ class Fits:
 class SherpaEngine:
     """Fits by Sherpa: its statistics, minimisers and confidence limits, on the same folded models as the kernel's.
 
-    It is a check of the kernel by another program, and takes some 700 times as long.
+    It is a check of the kernel by another program, and takes some 600 times as long.
 
     Attributes
     ----------

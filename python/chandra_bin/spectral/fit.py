@@ -296,7 +296,7 @@ def _net_counts(spectra: BinSpectra, fitted: NDArray[np.bool_]) -> tuple[Floats,
 
 
 def _fixed_abundance(options: FitOptions, templates: Templates, net: Floats) -> Floats:
-    """The abundance of each bin where it is fixed, NaN where it is free."""
+    """Return the abundance of each bin where it is fixed, NaN where it is free."""
     if not templates.has_abundance:
         return np.zeros(net.size)
     if options.abundance is not None:

@@ -11,7 +11,7 @@ from chandra_bin.errors import InputError, rename_hint
 from chandra_bin.fits.columns import read_columns_and_meta
 
 from .abundances import AbundanceTable
-from .results import COVARIANCE, FLAGS, NOT_COLUMNS, OF_ALL_BINS, FitResult
+from .results import COVARIANCE, FLAGS, NORM_UNIT, NOT_COLUMNS, OF_ALL_BINS, FitResult
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -39,7 +39,7 @@ class FitFile:
 
         table = self.result.table
         for name, at in _ENDS.items():
-            table[name] = self.result.ends[:, *at] * Unit("keV" if name.startswith("kt") else "cm-5")
+            table[name] = self.result.ends[:, *at] * Unit("keV" if name.startswith("kt") else NORM_UNIT)
         table["area"] = self.area_arcsec2 * Unit("arcsec2")
         return table
 

@@ -87,10 +87,6 @@ class GroupedSpectra:
         """(groups,): upper energies."""
         return np.asarray((self.end - 1) * (PI_WIDTH_EV / 1000), np.float64)
 
-    def sums(self, values: Floats | Wholes) -> Any:
-        """Return the sums of values (groups,) over each data set, (datasets,)."""
-        return np.add.reduceat(values, self.offsets[:-1]) if values.size else np.zeros(0)
-
     def write(self, file: BinaryIO, history: Sequence[str]) -> None:
         """Write a FITS file with the blocks DATASETS, a row a bin and ObsID, and GROUPS, a row a group of channels."""
         from astropy.io.fits import Header

@@ -17,6 +17,8 @@ COVARIANCE = {"var_lnkt": (0, 0), "cov_lnkt_z": (0, 1), "cov_lnkt_lnnorm": (0, 2
               "cov_z_lnnorm": (1, 2), "var_lnnorm": (2, 2)}
 OF_ALL_BINS = {"MODEL": "model", "STATISTIC": "statistic_name", "DELTA": "delta", "ENGINE": "engine",
                "NH_IS": "nh_is", "REDSHIFT_IS": "redshift_is"}
+# XSPEC's norm is 1e-14 times an integral in cm-5.
+NORM_UNIT = "1e14 cm-5"
 NOT_COLUMNS = ("covariance", "ends", "background_amounts")
 VariedAs: TypeAlias = Literal["fixed", "tied", "free"]
 # Bits of the flags, in the order of their weight: the first that is set is the reason. The kernel sets those up to 512.
@@ -169,6 +171,13 @@ class FitResult:
             return np.asarray(shown & (self.flags & bad == 0) & ~self.abundance_fixed)
         return shown
 
+    def is_given(self, name: Literal["nh", "redshift"]) -> NDArray[np.bool_]:
+        """Return where ``nh`` or ``redshift`` has the given value, as bins with few counts have where it is free."""
+        low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+        of_reasons = "nH" if name == "nh" else "redshift"
+        bits = FLAGS[f"{of_reasons} at limit"] | FLAGS[f"{of_reasons} open"]
+        return np.asarray(np.isfinite(getattr(self, name)) & np.isnan(low) & np.isnan(high) & (self.flags & bits == 0))
+
     @property
     def error_text(self) -> str:
         """Return the median error of kT of the bins that maps show, in words."""
@@ -188,7 +197,7 @@ class FitResult:
         from astropy.units import Unit
 
         units = {"kt": "keV", "kt_low": "keV", "kt_high": "keV", "second_kt": "keV",
-                 **dict.fromkeys(("norm", "norm_low", "norm_high"), "cm-5"),
+                 **dict.fromkeys(("norm", "norm_low", "norm_high"), NORM_UNIT),
                  **dict.fromkeys(("nh", "nh_low", "nh_high"), "1e22 cm-2")}
         left_out = {*NOT_COLUMNS, *OF_ALL_BINS.values()}
         columns = {}

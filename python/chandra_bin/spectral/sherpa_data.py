@@ -36,7 +36,7 @@ class Part:
 
     @property
     def data(self) -> Floats:
-        """The counts, and for the C-statistic those of the bands that tell of the amounts of the background."""
+        """The counts, and for the C-statistic those of the bands that measure the amounts of the background."""
         return self.counts if self.known is None else np.append(self.counts, self.known.band_counts[self._bands])
 
     def amounts(self, source: Floats) -> Floats:
@@ -55,7 +55,7 @@ class Part:
                          self.known.expected_in_bands(amounts)[self._bands])
 
     def slopes_by_amounts(self, source: Floats) -> Floats:
-        """Return the slopes of `expected` by each amount that is fitted, and not practically 0."""
+        """Return the slopes of `expected` by each amount that is fitted and well above 0."""
         if self.known is None:
             return np.zeros((0, self.data.size))
         amounts = self.amounts(source)

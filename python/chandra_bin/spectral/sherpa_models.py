@@ -94,7 +94,7 @@ class FoldedGas(ArithmeticModel):  # type: ignore[misc]
 class ExpectedCounts(ArithmeticModel):  # type: ignore[misc]
     """Expected counts, such as those of a background, of one or more components times their amounts.
 
-    The amounts are the parameters ``amount_1``, ``amount_2``. The model stands beside a folded source in a full model:
+    The amounts are the parameters ``amount_1``, ``amount_2``. The model is added to a folded source in a full model:
     ``set_full_model(1, get_response(1)(gas) + background)``.
 
     Parameters

@@ -95,7 +95,7 @@ class _TiedSearch:
         self._statistics: dict[float, Floats] = {}
 
     def rise(self, value: float) -> float:
-        """The sum at a value above the least of all values so far, over the bins that could be fitted at all values."""
+        """Return the sum at a value above the least sum so far, over the bins that could be fitted at all values."""
         self._look(value)
         sums = self._sums()
         return sums[value] - min(sums.values())
@@ -130,7 +130,7 @@ class _TiedSearch:
         return min(sums, key=lambda value: sums[value])
 
     def end(self, best: float, delta: float, bound: float) -> float:
-        """The value on the side of a limit at which the sum has risen by delta; NaN where it does not rise enough."""
+        """Return the value on the side of a limit where the sum has risen by delta; NaN where it rises too little."""
         if best == bound:
             return np.nan
         side = [value for value in self._statistics if (value - best) * (bound - best) > 0]
@@ -188,7 +188,7 @@ def fit_free(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, prog
 
 def _searched(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
               ) -> dict[float, Floats]:
-    """The least statistic of each free bin by value, at values that lie close where its profile is near its least."""
+    """Return the least statistic of each free bin by value, at values that are dense near the least of its profile."""
     statistics: dict[float, Floats] = {}
 
     def look(value: float, bins: NDArray[np.bool_]) -> None:

@@ -1,5 +1,6 @@
-"""Where the pixels of bins lie on the sky of an observation, and how long its chips saw each of them."""
+"""The places of the pixels of bins on the sky of an observation, and their exposure times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,23 +9,25 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.coords.grids import Grid, GridAxis
+from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events, open_events, read_events
 from chandra_bin.exposure.maps import ChipExposure
 from chandra_bin.fits.virtual import VirtualFile
 
 from ._bin_pixels import BinPixels
 from ._blanksky import need_on_sky
+from ._common import has_sky_filter
 from ._observed import PLACING
 
-# Exposure in blocks of so many sky pixels: bins hold many of them, and bad columns are means over a block.
+# Exposure times are means over blocks of this many sky pixels a side: fine enough, as bins hold many blocks.
 _FINEST_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class PlacesOfBins:
-    """Where the pixels of all bins are, arrays (n,): the same for all observations."""
+    """Places of the pixels of all bins, arrays (n,): the same for all observations."""
 
     at: tuple[Wholes, Wholes]
     """Rows and columns of the binmap."""
@@ -56,7 +59,7 @@ class PixelsOfBins:
                    places.dec, len(bins.numbers), tiles)
 
     def seconds_of(self, part: ChipExposure, grid: Grid) -> Floats:
-        """Return for how long a chip saw each pixel, (n,) s."""
+        """Return the exposure time of each pixel on a chip, (n,) s."""
         column = np.floor((self.x - grid.x.first) / grid.x.step).astype(np.int64) - part.window[1].start
         row = np.floor((self.y - grid.y.first) / grid.y.step).astype(np.int64) - part.window[0].start
         ny, nx = part.seconds.shape
@@ -66,15 +69,35 @@ class PixelsOfBins:
         return exposed
 
 
-def read_places(name: VirtualFile) -> Events:
-    """Read the columns of events that place them, and their channels."""
+def read_places(name: VirtualFile, energies: Sequence[str] = ("pi", "energy")) -> Events:
+    """Read the coordinates of events, and the first column of ``energies`` that the file has.
+
+    Warns
+    -----
+    ChandraBinWarning
+        For filters on the sky: they remove events, but no exposure of the bins.
+    """
+    if has_sky_filter(name):
+        warn(f"{name}: its filters on the sky remove events, but no exposure of the bins; give regions with --exclude "
+             "or --keep instead")
     with open_events(name) as file:
         need_on_sky(file.hdu.header, name)
         there = file.hdu.columns
-        channel = next((column for column in ("pi", "energy") if column in there), "pi")
+        channel = next((column for column in energies if column in there), "pi")
         file.hdu.need("x", "y", "ccd_id", channel)
         columns = ["x", "y", channel, *(column for column in PLACING if column in there)]
     return read_events(name, columns)
+
+
+def pixels_of_events(events: Events, bins: BinPixels, chosen: NDArray[np.intp] | slice = slice(None)
+                     ) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
+    """Return which of the chosen events lie on the binmap, (n,), and the rows and columns of those."""
+    to_binmap = pixel_map(events.coords, ImageCoords(bins.image.header))
+    x, y = to_binmap(events.columns["x"][chosen], events.columns["y"][chosen])
+    ny, nx = bins.labels.shape
+    column, row = (np.floor(axis + 0.5) for axis in (x, y))
+    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    return inside, row[inside].astype(np.int64), column[inside].astype(np.int64)
 
 
 def places_of(bins: BinPixels) -> PlacesOfBins:
@@ -84,7 +107,7 @@ def places_of(bins: BinPixels) -> PlacesOfBins:
 
 
 def grid_around(bins: BinPixels, events: Events, pixels: PixelsOfBins) -> Grid:
-    """A grid in sky pixels of the events around all bins: as fine as the binmap, but no finer than 4 sky pixels."""
+    """Return a grid around all bins in sky pixels of the events: as fine as the binmap, but at least 4 sky pixels."""
     image = ImageCoords(bins.image.header)
     step = max(_FINEST_PX, float(np.sqrt(image.pixel_area_arcsec2 / events.coords.pixel_area_arcsec2)))
     reached = np.isfinite(pixels.x) & np.isfinite(pixels.y)

@@ -1,4 +1,4 @@
-"""What `bin_image` reads: the image, and the files that belong to it, as arrays for the binning."""
+"""Read the image and the files of `bin_image` as arrays for the binning."""
 
 import logging
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _MOST_EMPTY = 0.3
 
 @dataclass(frozen=True, eq=False)
 class CountsImage:
-    """The counts of an image in other units: their image, the background counts, and the factors that scale these."""
+    """The counts image of an image in other units, the background counts, and the background scale."""
 
     counts: Image
     background: Image | None
@@ -42,7 +42,7 @@ class CountsImage:
         return cls(read_on_grid(files.counts_image, image, "counts image"), background, scale)
 
     def sums(self, bins: ContourBins) -> BinSums:
-        """The sums of each bin."""
+        """Return the sums of each bin."""
         return sum_bins(bins.binmap, self.counts.data,
                         background=None if self.background is None else self.background.data,
                         background_scale=None if self.scale is None else self.scale.data)
@@ -50,7 +50,7 @@ class CountsImage:
 
 @dataclass(frozen=True, eq=False)
 class BinInputs:
-    """An image that is binned, with what belongs to it."""
+    """An image to bin, with its mask, background and counts image."""
 
     image: Image
     coords: ImageCoords
@@ -63,7 +63,7 @@ class BinInputs:
 
 
 def read_bin_inputs(path: Path, options: BinningOptions, files: ImageFiles) -> BinInputs:
-    """Read an image and its files. Raises `InputError` for one that cannot be read or is on another grid."""
+    """Read an image and its files. Raises `InputError` for a file that cannot be read or is on another grid."""
     image = refuse_filled(read_image(path))
     coords = coords_if_usable(image)
     excluded = np.zeros(image.data.shape, dtype=bool)
@@ -93,7 +93,7 @@ def _note_empty(image: Image) -> None:
 
 
 def _scaling(image: Image, files: ImageFiles, excluded: NDArray[np.bool_]) -> dict[str, Any]:
-    """The number or image that scales the background, by its name among `ImageArrays`."""
+    """Return the number or image that scales the background, by its name among `ImageArrays`."""
     if files.background is None:
         return {}
     if (path := files.background_expmap) is not None:
@@ -106,7 +106,7 @@ def _scaling(image: Image, files: ImageFiles, excluded: NDArray[np.bool_]) -> di
 
 
 def _positive(path: Path, image: Image, name: str, excluded: NDArray[np.bool_]) -> NDArray[Any]:
-    """An exposure map or scale; where it holds no value above 0 the pixel is ``excluded``, and the value 1."""
+    """Return an exposure map or scale; where its value is not above 0, the pixel is ``excluded`` and the value is 1."""
     read = read_like(path, image, name)
     need_positive(read, name)
     values = read.data

@@ -1,4 +1,4 @@
-"""The pixels of the bins of a binmap, less those that masks and regions exclude, as spectra and responses take them."""
+"""The pixels of the bins of a binmap, without those that masks and regions exclude, for spectra and responses."""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class BinPixels:
     centres: Floats
     """(bins, 2), array coordinates x, y."""
     ids: dict[str, str]
-    """Keywords that tell binmaps apart: BINMAPID of the file, and BINUSED of what is left of it."""
+    """Keywords that identify binmaps: BINMAPID of the file, and BINUSED of its pixels that are not excluded."""
 
 
 def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], keep: Sequence[Path]) -> BinPixels:
@@ -62,7 +62,7 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
 
 
 def binmap_id(labels: NDArray[np.int32]) -> str:
-    """A checksum of the bins of a map, which two maps with the same numbers in other pixels do not share."""
+    """Return a checksum of a binmap, which differs for maps with the same numbers in other pixels."""
     digest = hashlib.sha256(f"{labels.shape}".encode())
     digest.update(np.ascontiguousarray(labels, "<i4").tobytes())
     return digest.hexdigest()[:16]

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _COLUMNS = ("x", "y", "energy", "ccd_id")
-# A range of pulse heights that leaves nothing out.
+# The full range of pulse heights.
 _ALL_PHA = (1.0, 4095.0)
-# BKGTYPE of headers.
+# Values of the keyword BKGTYPE.
 BLANKSKY, LOCAL = "BLANKSKY", "LOCAL"
 
 Energies = tuple[float, float]
@@ -49,7 +49,7 @@ Energies = tuple[float, float]
 class ParticleCounts:
     """Counts of 9 - 12 keV by chip, of a file that should hold all events of these energies.
 
-    ``rows`` and ``header`` are the file's filters, and its header as it is without them.
+    ``rows`` are the filters of the file, and ``header`` is its header before the filters.
     """
 
     def __init__(self, rows: RowFilter, header: "Header", name: VirtualFile) -> None:
@@ -58,7 +58,7 @@ class ParticleCounts:
         self._limits = limits_of(rows, header, PARTICLE_EV)
 
     def add(self, chip: NDArray[Any], values: Mapping[str, NDArray[Any]]) -> None:
-        """Adds events that pass, by ``energy`` or, where that is not there, by the channel ``pi``."""
+        """Add events that pass, by ``energy`` or, without it, by the channel ``pi``."""
         if "energy" in values:
             high = _in_band(values["energy"], PARTICLE_EV)
         else:
@@ -67,14 +67,14 @@ class ParticleCounts:
         self.counts += np.bincount(chip[high], minlength=acis.CHIP_COUNT)
 
     def of(self, chip: int) -> int:
-        """`InputError` where the file holds only some of these energies."""
+        """Return the counts of a chip. Raises `InputError` where the file holds only some of these energies."""
         if self._limits:
-            raise InputError(f"{self.name}: holds {self._limits} only, and not all of the 9 - 12 keV from which the "
-                             "background would be scaled; do not filter energies")
+            raise InputError(f"{self.name}: holds only {self._limits}, but scaling the background needs all events of "
+                             "9 - 12 keV; do not filter energies")
         return int(self.counts[chip])
 
     def counted(self, chip: int) -> int:
-        """The counts of a chip; 0 where the file holds only some of these energies."""
+        """Return the counts of a chip; 0 where the file holds only some of these energies."""
         return 0 if self._limits else int(self.counts[chip])
 
 
@@ -82,9 +82,9 @@ def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCou
                        ) -> ChipScale:
     """Return the scale of a chip: BKGSCALn of the blank sky's header, else the ratio of counts at 9 - 12 keV.
 
-    The error of a BKGSCALn is BKGERRn, else that of the counts it was made of: the blank sky's, and those that they
-    stand for in the observation. See `chip_scale`. Raises `InputError` also where counts are needed that a filter of
-    energies has taken.
+    The error of a BKGSCALn is BKGERRn, else the Poisson error of the counts of the blank sky and of the counts that
+    the scale predicts in the observation; see `chip_scale`. Raises `InputError` also where a filter of energies removed
+    counts that are needed.
     """
     file = _original_file(chip, header, sky.name)
     if f"BKGSCAL{chip}" not in header:
@@ -108,16 +108,16 @@ def scale_by_particles(chip: int, header: Mapping[str, Any], source: ParticleCou
 
 
 def _original_file(chip: int, header: Mapping[str, Any], name: VirtualFile) -> str:
-    """The name of the file that blank-sky events were made of: BKGFILn, or their own where they are as in CALDB."""
+    """Return the original file of blank-sky events: BKGFILn, or the file itself where it is one of CALDB."""
     if known := str(header.get(f"BKGFIL{chip}", "")).strip():
         return known
     return name.file.name.removesuffix(".gz") if is_in_chip_coordinates(header) else UNKNOWN_SKY
 
 
 def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
-    """What a file is limited to by its subspace and filters, where a band is not all among it; else nothing.
+    """Return the limits of a file by its subspace and filters as text; empty where it holds all events of a band.
 
-    Pulse heights say nothing exact of energies: any limit on them may take events of the band.
+    Pulse heights only approximate energies: any limit on them may remove events of the band.
     """
     channels = band_channels(band_ev)
     needed = (("energy", band_ev, "energies of {} eV"), ("pi", (channels.start + 1, channels.stop), "channels (pi) {}"),
@@ -132,29 +132,29 @@ def limits_of(rows: RowFilter, header: "Header", band_ev: Energies) -> str:
 
 
 def warn_of_sky_filters(name: VirtualFile) -> None:
-    """Warns of an observation that is filtered on the sky: its counts of 9 - 12 keV are those of a part of the chip."""
+    """Warn of an observation that is filtered on the sky: its counts of 9 - 12 keV cover only a part of the chip."""
     if has_sky_filter(name):
-        warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, or their ratio of 9 - 12 keV "
-             "is that of another area")
+        warn(f"{name}: is filtered on the sky: give the blank-sky files the same filter, so that their ratio of "
+             "9 - 12 keV is of the same area")
 
 
 def need_on_sky(header: Mapping[str, Any], name: VirtualFile) -> None:
-    """Raises `InputError` for events as the calibration database has them, in chip coordinates."""
+    """Raise `InputError` for blank-sky events of the calibration database, which are in chip coordinates."""
     if is_in_chip_coordinates(header):
         raise InputError(f"{name}: is a blank sky of the calibration database, in chip coordinates: put it on the "
                          "observation's sky first, by 'chandra-bin blanksky'")
 
 
 def checked_chips(chip: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
-    """The chips of events; `InputError` where one is none of ACIS."""
+    """Return the chips of events. Raises `InputError` for a chip that ACIS does not have."""
     if (strange := chip[(chip < 0) | (chip >= acis.CHIP_COUNT)]).size:
-        raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has 0 - {acis.CHIP_COUNT - 1}")
+        raise InputError(f"{name}: an event is of chip {strange[0]} (ccd_id); ACIS has chips 0 - {acis.CHIP_COUNT - 1}")
     return chip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SourceCounts:
-    """What the events of an observation say of its background."""
+    """Counts of the events of an observation, which scale its background."""
 
     name: VirtualFile
     """The events."""
@@ -163,7 +163,7 @@ class SourceCounts:
     particles: ParticleCounts
 
     def __repr__(self) -> str:
-        """As the name, which is what records of calls hold."""
+        """Return the name, for records of calls."""
         return repr(str(self.name))
 
     @property
@@ -186,7 +186,7 @@ def count_source(file: EventFile, name: VirtualFile) -> SourceCounts:
 
 @dataclass(frozen=True)
 class Pixels:
-    """The image that a background is for."""
+    """The grid of the image that a background is made for."""
 
     name: str
     coords: ImageCoords
@@ -200,13 +200,13 @@ class _Sky:
     name: VirtualFile
     header: "Header"
     events: dict[int, list[tuple[NDArray[Any], ...]]]
-    """By chip, block by block: x and y in pixels of the image, and energy."""
+    """Blocks of events by chip: x and y in pixels of the image, and energy."""
     high: ParticleCounts
 
 
 @dataclass(frozen=True, eq=False)
 class ScaledSky:
-    """Blank-sky events, and what each of them stands for."""
+    """Blank-sky events, and the scale of each chip."""
 
     names: list[VirtualFile]
     scales: dict[int, ChipScale]
@@ -228,10 +228,10 @@ class ScaledSky:
 
     def background(self, band_ev: Energies, *, use: NDArray[np.bool_] | None = None,
                    threads: int = 1) -> tuple[Background, int]:
-        """The background of a band, and how many of its events are beside the image.
+        """Return the background of a band, and the number of its events outside the image.
 
-        Its error is that of the chips' scales, which are independent of each other.
-        ``use``: where the image has pixels; there are no counts elsewhere. `InputError` where there are none at all.
+        The error of the background is that of the chips' scales, which are independent. Counts outside the pixels
+        ``use`` are dropped. Raises `InputError` where the background has no counts.
         """
         outside, any_count = 0, False
         total, parts = ChipSum(self.pixels.shape), list[ErrorPart]()
@@ -248,13 +248,13 @@ class ScaledSky:
         if not any_count:
             raise InputError(f"{', '.join(map(str, self.names))}: no background event of "
                              f"{band_ev[0]:g} - {band_ev[1]:g} eV is on {self.pixels.name} "
-                             f"({outside} are beside it); give the blank sky of this part of the sky, "
+                             f"({outside} lie outside); give the blank sky of this part of the sky, "
                              "reprojected to the observation (CIAO's blanksky)")
         return total.background().with_error(parts), outside
 
     def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
                threads: int) -> tuple[tuple[slice, slice], NDArray[np.int32], int]:
-        """The window of the image that holds the events of a chip, their counts there, and those beside the image."""
+        """Return the window of the image with the events of a chip, their counts in it, and their number outside."""
         chosen = [(x[here], y[here]) for x, y, energy in blocks for here in (_in_band(energy, band_ev),)]
         ny, nx = self.pixels.shape
         columns, rows = (_window([each[axis] for each in chosen], size) for axis, size in ((0, nx), (1, ny)))
@@ -268,7 +268,7 @@ class ScaledSky:
 
 
 def _window(places: Sequence[NDArray[Any]], size: int) -> slice:
-    """The pixels, of ``size`` in a row, that hold these places, in pixels; the first one where there are none."""
+    """Return the range of the ``size`` pixels of an axis that holds these places; the first pixel without places."""
     low = min((float(np.fmin.reduce(each, initial=np.inf)) for each in places), default=np.inf)
     high = max((float(np.fmax.reduce(each, initial=-np.inf)) for each in places), default=-np.inf)
     first = int(np.clip(np.floor(low + 0.5), 0, size - 1))
@@ -277,17 +277,19 @@ def _window(places: Sequence[NDArray[Any]], size: int) -> slice:
 
 def scaled_sky(names: Sequence[VirtualFile], pixels: Pixels, bands_ev: Sequence[Energies], chips: Sequence[int] | None,
                source: SourceCounts | None) -> ScaledSky:
-    """Reads blank-sky files, each once, and scales their chips to an observation.
+    """Read blank-sky files, each once, and scale their chips to an observation.
 
     Parameters
     ----------
-    names : virtual names: all chips in one file, or one chip a file. They meet the image through the sky.
-    bands_ev : energies of which backgrounds will be asked for.
-    chips : those of the observation; None: all.
-    source : the observation; None: each chip must have a BKGSCALn.
+    names : virtual names: all chips in one file, or one chip per file; matched to the image by sky coordinates.
+    bands_ev : energies of the backgrounds that will be made, eV.
+    chips : chips of the observation; None: all.
+    source : counts of the observation; None: each chip must have a BKGSCALn.
 
-    Raises `InputError`, also where a chip is in two files, and where none of ``chips`` is in any; warns of those that
-    are in none.
+    Raises
+    ------
+    InputError
+        For files that cannot be used, a chip that is in two files, and where no file has any of ``chips``.
     """
     skies = [_read_sky(name, pixels, bands_ev, chips) for name in names]
     scales: dict[int, ChipScale] = {}
@@ -295,7 +297,7 @@ def scaled_sky(names: Sequence[VirtualFile], pixels: Pixels, bands_ev: Sequence[
         for chip in sky.events:
             if chip in scales:
                 raise InputError(f"{sky.name}: has events of chip {chip}, as another blank-sky file has; give each "
-                                 "chip once ([ccd_id=..] behind the name chooses)")
+                                 "chip once (select it by [ccd_id=..] after the name)")
             scales[chip] = _scale(chip, sky, source, pixels.name)
     _check_chips(chips, source, scales, names, pixels.name)
     return ScaledSky(list(names), scales, pixels, skies)
@@ -314,7 +316,7 @@ def _read_sky(name: VirtualFile, pixels: Pixels, bands_ev: Sequence[Energies], c
             to_pixels = pixel_map(ImageCoords.from_events(file.hdu.header), pixels.coords)
         for low, high_ev in bands_ev:
             if limits := limits_of(file.filter, file.hdu.header, (low, high_ev)):
-                raise InputError(f"{name}: holds {limits} only, and the image those of {low:g}:{high_ev:g} eV; "
+                raise InputError(f"{name}: holds only {limits}, but the image has those of {low:g}:{high_ev:g} eV; "
                                  "give the blank sky without this filter")
         high = ParticleCounts(file.filter, file.hdu.header, name)
         for block in file.blocks(*_COLUMNS):
@@ -334,14 +336,14 @@ def _read_sky(name: VirtualFile, pixels: Pixels, bands_ev: Sequence[Energies], c
 
 def _scale(chip: int, sky: _Sky, source: SourceCounts | None, image: str) -> ChipScale:
     if source is None and f"BKGSCAL{chip}" not in sky.header:
-        raise InputError(f"{sky.name}: has no BKGSCAL{chip} in its header, and counts of 9 - 12 keV to scale it by are "
-                         f"not in {image}: give the observation's events too (--events)")
+        raise InputError(f"{sky.name}: has no BKGSCAL{chip} in its header, and {image} lacks the counts of 9 - 12 keV "
+                         "to scale it by: give the observation's events too (--events)")
     return scale_by_particles(chip, sky.header, None if source is None else source.particles, sky.high)
 
 
 def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scales: Mapping[int, ChipScale],
                  names: Sequence[VirtualFile], image: str) -> None:
-    """Tells of chips of the image that no blank sky covers."""
+    """Warn of chips of the image that no blank sky covers; raise `InputError` where no chip is covered."""
     if chips is None:
         return
     of = image if source is None else source.name
@@ -352,9 +354,9 @@ def _check_chips(chips: Sequence[int] | None, source: SourceCounts | None, scale
                          "blank sky of these chips")
     if lacking and source is not None:
         warn(f"no blank-sky file has events on chips {words}, where {of} has {int(source.of_chip[lacking].sum())}: "
-             "they stay without background")
+             "these chips get no background")
     elif lacking:
-        warn(f"no blank-sky file has events on chips {words} of {of}: they stay without background")
+        warn(f"no blank-sky file has events on chips {words} of {of}: these chips get no background")
 
 
 def _in_band(energy: NDArray[Any], band_ev: Energies) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""What all products share: their history, and masks read from files."""
+"""Helpers of all tasks: the history of products, masks, exposure maps and warnings."""
 
 import io
 import logging
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 Parameters = Mapping[str, object]
 T = TypeVar("T")
 
-# Records of the progress of a task, which the command line shows as a bar; nobody else hears of them by default.
+# Log records of the progress of a task: the command line shows them as a bar; by default they go nowhere else.
 progress_log = logging.getLogger("chandra_bin.progress")
 
-# Blocks of so many pixels a side are looked at for parts without exposure: there are such where more than this fraction
-# is empty, and the others hold so many counts on average that none is empty by chance.
+# Parts without exposure are searched in blocks of this many pixels a side. An image has such parts where more than this
+# fraction of blocks is empty, and the other blocks hold so many counts on average that none is empty by chance.
 _BLOCK = 32
 _EMPTY = 0.05
 _SURE = 10
@@ -55,7 +55,7 @@ def reporting(items: Sequence[T], start: float = 0.0, end: float = 1.0) -> Itera
 
 @dataclass(frozen=True)
 class Exposures:
-    """What brings background counts to the image, image / background (None: 1), and the pixels without data."""
+    """The factors from background counts to the image, image / background (None: 1), and the pixels without data."""
 
     image: ArrayLike | None
     background: ArrayLike | None
@@ -63,14 +63,14 @@ class Exposures:
 
 
 def program() -> str:
-    """Name and version, as products hold them."""
+    """Return name and version of the program, for products."""
     from chandra_bin import __version__
 
     return f"chandra-bin {__version__}"
 
 
 def history(command: str, parameters: Parameters) -> list[str]:
-    """Lines of HISTORY: the program, its version, and every parameter."""
+    """Return lines of HISTORY: the program, its version, and every parameter."""
     words = {None: "none", True: "yes", False: "no"}
     lines = (f"  {name} = {words[value] if value is None or isinstance(value, bool) else value}"
              for name, value in plain(parameters).items())
@@ -78,12 +78,12 @@ def history(command: str, parameters: Parameters) -> list[str]:
 
 
 def plain(parameters: Parameters) -> dict[str, Any]:
-    """Parameters as products hold them: files without their folders, several in a row."""
+    """Return parameters for products: files without their folders, sequences joined."""
     return {name: _plain_value(value) for name, value in parameters.items()}
 
 
 def ecsv(table: "Table", parameters: Parameters) -> str:
-    """A table as an ECSV text, with the program and the parameters among its metadata."""
+    """Return a table as ECSV text, with the program and the parameters among its metadata."""
     from astropy.table import Table
 
     described = Table(table, meta={"program": program(), "parameters": plain(parameters)})
@@ -104,14 +104,14 @@ def listed(chips: Iterable[int]) -> str:
 
 
 def has_sky_filter(name: VirtualFile) -> bool:
-    """Return whether the filters of a file are about places on the sky: regions, masks, or ranges of x and y."""
+    """Return whether a file is filtered on the sky: by regions, masks, or ranges of x and y."""
     terms = [term for step in name.filters for term in step.terms]
     return any(isinstance(term, RegionTerm | MaskTerm) or getattr(term, "column", "") in ("x", "y") for term in terms)
 
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Says in an `InputError` of the array API which image it was."""
+    """Prepend the path of a file to the text of an `InputError` of the array API."""
     try:
         yield
     except InputError as error:
@@ -119,9 +119,10 @@ def about(path: Path) -> Iterator[None]:
 
 
 def coords_if_usable(image: Image) -> ImageCoords:
-    """The coordinates of an image, for work that needs no sky: without the sky, and with a warning, where it is broken.
+    """Return the coordinates of an image for a task that does not need the sky.
 
-    A warning is given too where a CTYPE only begins as one of the sky does, such as RAWX.
+    Broken sky coordinates are dropped with a warning. A CTYPE that only begins like one of the sky, such as RAWX, also
+    raises a warning.
     """
     coords = ImageCoords(image.header)
     try:
@@ -129,7 +130,7 @@ def coords_if_usable(image: Image) -> ImageCoords:
             coords.image_to_sky(0.0, 0.0, "icrs")
         elif resembles_sky(image.header):
             types = " and ".join(repr(str(image.header.get(f"CTYPE{n}", ""))) for n in (1, 2))
-            warn(f"{image.path}: has no sky coordinates (CTYPE1, CTYPE2 are {types}): products have none either")
+            warn(f"{image.path}: has no sky coordinates (CTYPE1, CTYPE2 are {types}): its products lack them, too")
     except InputError as error:
         warn(f"{image.path}: products have no sky coordinates: {error}")
         return coords.without_sky()
@@ -137,26 +138,26 @@ def coords_if_usable(image: Image) -> ImageCoords:
 
 
 def calib_of(*headers: Mapping[str, Any]) -> dict[str, str]:
-    """The keyword CALIB of what is made of files: APPROX where one of them is."""
+    """Return the keyword CALIB of products of these headers: APPROX where one of them is approximate."""
     return {"CALIB": "APPROX"} if any(map(is_approximate, headers)) else {}
 
 
 def read_exposure(path: Name, image: Image) -> Image:
-    """An exposure map on the grid of ``image``. `InputError` where it is nowhere above 0."""
+    """Return an exposure map on the grid of ``image``. Raises `InputError` where no pixel is above 0."""
     exposure = read_on_grid(path, image, "exposure map")
     need_positive(exposure, "exposure map")
     return exposure
 
 
 def need_positive(image: Image, what: str) -> None:
-    """Raises `InputError` where no pixel is above 0."""
+    """Raise `InputError` where no pixel is above 0."""
     if not (image.data > 0).any():
         raise InputError(f"{image.path}: no pixel of the {what} is above 0 (largest value: "
                          f"{np.nanmax(image.data, initial=0):g})")
 
 
 def warn_of_rims(counts: Image, what: str) -> None:
-    """Warns of an image with large empty parts beside full ones, as it is used without an exposure map."""
+    """Warn of an image with large empty parts that is used without an exposure map."""
     ny, nx = (side // _BLOCK for side in counts.data.shape)
     blocks = block_sums(np.nan_to_num(counts.data[: ny * _BLOCK, : nx * _BLOCK]), _BLOCK)
     empty = blocks == 0
@@ -165,27 +166,27 @@ def warn_of_rims(counts: Image, what: str) -> None:
 
 
 def names_root(outroot: str | Path) -> str:
-    """What names of products begin with: ``clean_`` for ``clean``, and the folder for ``images/``."""
+    """Return the begin of names of products: ``clean_`` for ``clean``, and the folder for ``images/``."""
     if not str(outroot):
-        raise InputError("the names of the products would begin with nothing: give an OUTROOT, clean or images/ say")
+        raise InputError("OUTROOT is empty: give the begin of the names of the products, such as clean or images/")
     return f"{outroot}" if str(outroot).endswith("/") else f"{outroot}_"
 
 
 def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:
-    """Raises `InputError` where an image of this shape takes more bytes than there are."""
+    """Raise `InputError` where an image of this shape needs more memory than is available."""
     there = available_bytes()
     if needed > there:
         raise InputError(f"{path}: {size_text(shape)} pixels need about {needed / 1e9:.3g} GB of memory, and "
-                         f"{there / 1e9:.3g} are available: bin the image, or crop it, [bin sky=2] say")
+                         f"{there / 1e9:.3g} are available: bin or crop the image, for example by [bin sky=2]")
 
 
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:
-    """Pixels of an optional image of the same shape as ``image``."""
+    """Return the pixels of an optional image of the same shape as ``image``."""
     return None if path is None else refuse_filled(read_like(path, image, name)).data
 
 
 def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
-    """A mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
+    """Return a mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
     values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
     limits = np.iinfo(np.int16)
     mask: NDArray[np.int16] = np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
@@ -194,7 +195,7 @@ def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
 
 def mask_values(image: Image, path: Path | None, automask: bool, exclude: Sequence[Path] = (),
                 keep: Sequence[Path] = ()) -> NDArray[np.int16]:
-    """The mask to begin with, as `read_mask` gives it; a file replaces the automask, regions add to both."""
+    """Return the initial mask, like `read_mask`; a file replaces the automask, and regions exclude more pixels."""
     if path is not None:
         mask = read_mask(path, image)
     elif automask:
@@ -208,8 +209,8 @@ def mask_values(image: Image, path: Path | None, automask: bool, exclude: Sequen
 
 def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Path],
                         semantics: "Semantics | None" = None) -> NDArray[np.bool_]:
-    """True where a region of ``exclude`` is, and outside all regions of ``keep``, if there are any."""
-    from chandra_bin.events.region_files import read_regions  # programs on plain images start sooner without
+    """Return True inside any region of ``exclude``, and outside all regions of ``keep``, if any are given."""
+    from chandra_bin.events.region_files import read_regions  # late, for a faster start on plain images
     from chandra_bin.regions import region_mask
 
     coords = ImageCoords(image.header)
@@ -240,17 +241,17 @@ def excluded_by_regions(image: Image, exclude: Sequence[Path], keep: Sequence[Pa
 
 
 def check_counts(image: Image, mask: NDArray[np.int16], constrain: float | None) -> None:
-    """Raises `InputError` where no pixel that is used is positive; warns of a constraint that no disc meets."""
+    """Raise `InputError` where no used pixel is positive; warn of a constraint that no disc meets."""
     used = image.data[mask > 0].astype(np.float32)
     if not (used > 0).any() and (known := used[~np.isnan(used)]).size:
         what = "negative or zero" if known.any() else "zero"
-        raise InputError(f"{image.path}: all {known.size} pixels that are used are {what}; nothing can be binned")
+        raise InputError(f"{image.path}: all {known.size} used pixels are {what}; at least one must be positive")
     if constrain is not None and 0 < constrain < 1:
         warn(f"the constraint is {constrain:.15g}: below 1, not even a disc meets it")
 
 
 def write_picture(outputs: Outputs, path: Path, draw: Callable[[], bytes]) -> None:
-    """Write a picture. One that cannot be drawn is a warning: the products that it shows are written all the same."""
+    """Write a picture. A picture that cannot be drawn is a warning, and the other products are still written."""
     try:
         content = draw()
     except PictureError as error:
@@ -289,10 +290,10 @@ def warn_of_odd_bins(path: Path, bins: ContourBins, options: BinningOptions) -> 
 
 
 def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
-    """A binmap and its labels (-1 outside); whole numbers stored as floats are taken, NaN is outside."""
+    """Return a binmap and its bin numbers (-1 outside); floats must be whole numbers, and NaN is outside."""
     image = read_image(path)
     if text_of(image.header, "BUNIT").lower().startswith("count"):
-        raise InputError(f"{path}: is an image of counts (BUNIT); give the binmap")
+        raise InputError(f"{path}: is a counts image (BUNIT); give the binmap")
     values = image.data
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), -1, values)
@@ -300,5 +301,5 @@ def read_binmap(path: Path) -> tuple[Image, NDArray[np.int32]]:
         if broken.size:
             raise InputError(f"{path}: holds {broken[0]:g} where a binmap holds whole bin numbers; give the binmap")
     if values.size and values.max() >= np.iinfo(np.int32).max:
-        raise InputError(f"{path}: holds {values.max():g}, which is no bin number; give the binmap")
+        raise InputError(f"{path}: holds {values.max():g}, which is out of range for bin numbers; give the binmap")
     return image, (values if values.dtype.kind == "u" else np.maximum(values, -1)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Fields of view: the outlines of what chips saw on the sky."""
+"""Fields of view: the outlines on the sky of what the chips saw."""
 
 from collections.abc import Sequence
 

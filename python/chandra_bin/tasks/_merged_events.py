@@ -1,4 +1,4 @@
-"""The observations of a merger with their events, moved to one plane, and the grid of the images of all."""
+"""The observations of a merge with their events, moved to one plane, and the grid of their images."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("x", "y", "energy")
 _ISLANDS = ("phas", "phas_adj")
-# What an OBS_ID may bring into a file's name.
+# Characters that an OBS_ID may add to the name of a file.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_+-]")
 
 
@@ -43,7 +43,7 @@ class Source:
 
     name: VirtualFile
     label: str
-    """OBS_ID, and which part of it this is where there are several."""
+    """OBS_ID, followed by the part of the observation where there are several."""
     coords: ImageCoords
     header: "Header"
     blanksky: list[VirtualFile]
@@ -70,7 +70,7 @@ class Observation:
         return {name: self.columns[name].values(rows) for name in names}
 
     def reach(self, name: str) -> tuple[float, float]:
-        """The least and the greatest of the finite values of a column; infinity, -infinity without finite values."""
+        """Return the least and greatest finite value of a column; infinity, -infinity without finite values."""
         low, high = np.inf, -np.inf
         for rows in self.blocks:
             values = self.values(rows, name)[name]
@@ -79,7 +79,7 @@ class Observation:
         return low, high
 
     def move(self, plane: ImageCoords) -> bool:
-        """Puts x and y on the plane, in place; False where they are there already, within 0.01 pixel."""
+        """Move x and y to the plane, in place; return False where they are there already, within 0.01 pixel."""
         coords = self.source.coords
         if physical_agree(coords, plane):
             return False
@@ -91,7 +91,7 @@ class Observation:
         return True
 
     def write(self, outputs: Outputs, path: Path, lines: Sequence[str]) -> None:
-        """Writes the events with their good times; ``lines`` are added to HISTORY."""
+        """Write the events with their GTIs; ``lines`` are added to HISTORY."""
         header = self.header.copy()
         add_history(header, lines)
         with outputs.open(path) as file:
@@ -101,7 +101,7 @@ class Observation:
                 gti.write(file)
 
     def observed(self, files: Ancillary) -> Observed:
-        """What the chips of an observation saw, on the common plane."""
+        """Return what the chips of the observation saw, on the common plane."""
         names = [name for name in ("x", "y", *PLACING) if name in self.columns]
         parts = [self.values(rows, *names) for rows in self.blocks]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -110,7 +110,7 @@ class Observation:
 
 
 def read_observation(source: Source, with_chips: bool) -> Observation | None:
-    """The rows that pass; None if all fail. ``with_chips``: they must name their chip."""
+    """Read the rows that pass; None if no row passes. ``with_chips`` requires the column of chips."""
     name = source.name
     with open_events(name, also=(Columns,)) as file:
         file.need_ev()
@@ -134,25 +134,25 @@ def read_observation(source: Source, with_chips: bool) -> Observation | None:
         if numbers is not None:
             header = with_columns(header, [number + 1 for number in numbers])
         if not blocks:
-            warn(f"{name}: no event passes the filters, and the observation is skipped")
+            warn(f"{name}: no event passes the filters: the observation is skipped")
             return None
         return Observation(source, file.primary, header, kept, file.gti_blocks(), heap, file.filter, blocks)
 
 
 def joined(observations: Sequence[Observation]) -> tuple[Observation, tuple[str, ...]]:
-    """All observations as one that has no rows yet: keywords, good times, and the columns that all have.
+    """Return the merged observation without rows: keywords, GTIs, and the columns that all observations have.
 
-    Also returns the columns that are left out.
+    Also return the columns that are left out.
     """
     first = observations[0]
     names = combined_columns([each.columns for each in observations])
     lost = [name for name in NEEDED[:2] if name not in names]
     if lost:
-        raise InputError(f"{first.source.name.file}: the column {lost[0]} is of another type than in the other files")
+        raise InputError(f"{first.source.name.file}: the column {lost[0]} has a different type in the other files")
     left_out = tuple(dict.fromkeys(name for each in observations for name in each.columns if name not in names))
-    # Islands of FAINT and VFAINT events differ in size, and no product of a merger needs them.
+    # Islands of FAINT and VFAINT events differ in size, and no product of a merge needs them.
     if odd := [name for name in left_out if name not in _ISLANDS]:
-        warn(f"the columns {', '.join(odd)} are not in all files, or not of one type, and are not in merged_evt.fits")
+        warn(f"the columns {', '.join(odd)} are missing in some files or differ in type: merged_evt.fits omits them")
     header = combined_header([each.header for each in observations])
     header = with_columns(header, [list(first.columns).index(name) + 1 for name in names])
     times = combined_good_times([{block.chip: block.gti for block in each.gti_blocks} for each in observations])
@@ -165,7 +165,7 @@ def joined(observations: Sequence[Observation]) -> tuple[Observation, tuple[str,
 
 
 def move_rows(observations: Sequence[Observation], whole: Observation, needed: Sequence[str]) -> None:
-    """Takes the rows of all, cut to the columns of ``whole``, over to it; the columns ``needed`` of each stay there."""
+    """Move the rows of all observations, with the columns of ``whole``, to it; each keeps the columns ``needed``."""
     for each in observations:
         names = list(each.columns)
         numbers = [names.index(name) for name in whole.columns]
@@ -178,20 +178,20 @@ def move_rows(observations: Sequence[Observation], whole: Observation, needed: S
 
 
 def plane_at(point: tuple[float, float], like: ImageCoords) -> ImageCoords:
-    """The coordinates of events as they will be: pixels as those of ``like``, around another tangent point."""
+    """Return coordinates of merged events: pixels like those of ``like``, around another tangent point."""
     header = like.header.copy()
     header["CRVAL1"], header["CRVAL2"] = point
     return ImageCoords(header)
 
 
 def grid_of(observations: Sequence[Observation], plane: ImageCoords, binsize: float) -> Grid:
-    """The pixels that hold the events of all. Raises `InputError` that names the event farthest off, where too many."""
+    """Return the grid that holds all events. Raises `InputError` for too many pixels, and names the farthest event."""
     reaches = {name: [(*each.reach(name), each.source.name.file) for each in observations] for name in NEEDED[:2]}
     for name, reach in reaches.items():
         if not any(low <= high for low, high, _ in reach):
-            raise InputError(f"{observations[0].source.name.file}: no event has a place in the sky (column {name})")
+            raise InputError(f"{observations[0].source.name.file}: no event has finite sky coordinates (column {name})")
     try:
-        # One on the last edge needs a pixel above.
+        # An event on the last edge needs a pixel above.
         x, y = (GridAxis.around(min(low for low, _, _ in reach), max(high for _, high, _ in reach) + 1e-6 * binsize,
                                 binsize) for reach in reaches.values())
         return Grid(x, y)
@@ -199,13 +199,13 @@ def grid_of(observations: Sequence[Observation], plane: ImageCoords, binsize: fl
         tangent = {name: plane.header[f"CRPIX{n}"] for n, name in enumerate(reaches, start=1)}
         _, file, name, end = max((abs(end - tangent[name]), str(file), name, end) for name, reach in reaches.items()
                                  for low, high, file in reach if low <= high for end in (low, high))
-        raise InputError(f"{file}: with its event at {name} = {end:.7g}, {error}: [{name}=low:high] behind the file, "
-                         f"or --binsize above {binsize:.15g}") from None
+        raise InputError(f"{file}: with its event at {name} = {end:.7g}, {error}: add [{name}=low:high] to the name "
+                         f"of the file, or give --binsize above {binsize:.15g}") from None
 
 
 def grid_of_views(observations: Sequence[Observation], hows: Sequence[Observed], plane: ImageCoords,
                    binsize: float) -> Grid:
-    """All that the chips saw, as far as filters leave it."""
+    """Return the grid of all that the chips saw, within the filters."""
     boxes = []
     for each, how in zip(observations, hows, strict=True):
         box = outline_box(how.views)
@@ -214,7 +214,7 @@ def grid_of_views(observations: Sequence[Observation], hows: Sequence[Observed],
             there = np.stack(reproject(plane, each.source.coords, *_rim(box)))
             low, high = np.maximum(there.min(axis=1), limits[:, 0]), np.minimum(there.max(axis=1), limits[:, 1])
             if not (low < high).all():
-                raise InputError(f"{each.source.name}: the filters leave nothing of what the chips saw")
+                raise InputError(f"{each.source.name}: the filters exclude all that the chips saw")
             back = np.stack(reproject(each.source.coords, plane, *_rim(np.stack([low, high], axis=1))))
             box = np.stack([np.maximum(back.min(axis=1), box[:, 0]), np.minimum(back.max(axis=1), box[:, 1])], axis=1)
         boxes.append(box)
@@ -224,7 +224,7 @@ def grid_of_views(observations: Sequence[Observation], hows: Sequence[Observed],
 
 
 def _rim(box: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points around the rim of a box ((x0, x1), (y0, y1))."""
+    """Return points around the rim of a box ((x0, x1), (y0, y1))."""
     way = np.linspace(0, 1, 33)
     along, across = (np.concatenate([way, way, np.zeros(33), np.ones(33)]),
                      np.concatenate([np.zeros(33), np.ones(33), way, way]))

@@ -1,4 +1,4 @@
-"""The images of an observation, and of all, on the grid of a merger: counts, exposure, flux, PSF and background."""
+"""The images of each observation and of their sum on the grid of a merge: counts, exposure, flux, PSF, background."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ from .fluximage import ExposureSettings, above_threshold, check_binsize, write_m
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# The part of the time of a merge in which events are read.
+# Fraction of the time of a merge that reading events takes, for the progress.
 READ_SHARE = 0.5
 _UNTHRESHOLDED = "no exposure map: no threshold was applied, pixels are the counts"
 _SUMMED = "sum of the observations' maps, each cut below its threshold; flux is sum of counts / sum of exposures"
@@ -52,7 +52,7 @@ _MEAN_PSF = "PSF: mean of the observations' radii, weighted with their exposure 
 
 @dataclass(frozen=True)
 class Request:
-    """Which files are made, and where. Raises `InputError` for parameters out of range."""
+    """The files to make, and their folder. Raises `InputError` for parameters out of range."""
 
     outdir: Path
     bands: tuple[Band, ...]
@@ -71,7 +71,7 @@ class Request:
                 raise InputError("PSF maps are cut and weighted with exposure maps: give --exposure with --psfecf")
 
     def check(self, observation: Observation) -> None:
-        """Warns of filters that removed events which exposure maps or backgrounds count on, or raises `InputError`."""
+        """Warn, or raise `InputError`, where filters removed events that exposure maps or backgrounds assume."""
         name, rows = observation.source.name, observation.rows
         if self.exposure is not None:
             check_filters(name, rows, self.bands)
@@ -80,31 +80,31 @@ class Request:
         warn_of_sky_filters(name)
         for band in self.bands:
             if limits := limits_of(rows, observation.source.header, (band.low_ev, band.high_ev)):
-                raise InputError(f"{name}: holds {limits} only, and its background all of the band {band.label}, "
+                raise InputError(f"{name}: holds only {limits}, but its background has all of the band {band.label}, "
                                  f"{band.low_kev:g} - {band.high_kev:g} keV; do not filter energies")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of events that the images are made of."""
+        """Return the columns of events that the images need."""
         return (*NEEDED, "ccd_id") if self.background else NEEDED
 
     def bytes_a_pixel(self) -> int:
-        """What the sums of the bands, and the images of one observation, take in memory."""
+        """Return the memory per pixel of the sums of the bands and of the images of one observation."""
         of_band = 4 + 4 * (self.exposure is not None) + 8 * (self.psfecf is not None) + 12 * self.background
         return of_band * len(self.bands) + 8 + 40 * (self.exposure is not None) + 50 * self.background
 
     def files(self, stems: Sequence[str]) -> list[Path]:
-        """All files that are written; ``stems`` are those of the observations."""
+        """Return all files to write; ``stems`` are those of the observations."""
         events = [self.outdir / "merged_evt.fits", *(self.events_file(stem) for stem in stems if self.each_events)]
         return [*events, *([self.outdir / "merged.fov"] if self.exposure else []),
                 *(file for stem in ("", *stems) for band in self.bands for file in self._images(stem, band))]
 
     def events_file(self, stem: str) -> Path:
-        """The events of an observation."""
+        """Return the event file of an observation."""
         return self.outdir / f"{stem}_reproj_evt.fits"
 
     def _images(self, stem: str, band: Band) -> list[Path]:
-        """Those of a band; ``stem`` is of an observation, empty for all."""
+        """Return the files of a band; ``stem`` is that of an observation, or empty for the sum."""
         kinds = ["thresh.img"]
         if self.exposure is not None:
             kinds += ["thresh.expmap", "flux.img"]
@@ -114,11 +114,11 @@ class Request:
             self.background_files(stem, band) if self.background else ())
 
     def file(self, stem: str, band: Band, kind: str) -> Path:
-        """The image of a kind."""
+        """Return the file of one kind of image."""
         return Path(f"{self._root(stem, band)}_{kind}")
 
     def background_files(self, stem: str, band: Band) -> tuple[Path, Path]:
-        """Counts and ratio."""
+        """Return the files of background counts and ratio."""
         return background_files(self._root(stem, band))
 
     def _root(self, stem: str, band: Band) -> Path:
@@ -132,10 +132,10 @@ class Images:
     counts: NDArray[np.int32]
     exposure: Float32s | None = None
     radii: Float32s | None = None
-    """Of the PSF, arcsec."""
+    """Radii of the PSF, arcsec."""
     background: Background | None = None
     keywords: dict[str, Any] = field(default_factory=dict)
-    """Of exposure, flux and PSF map."""
+    """Keywords of exposure map, flux and PSF map."""
     notes: Sequence[str] = ()
     background_keywords: dict[str, Any] = field(default_factory=dict)
     background_notes: Sequence[str] = ()
@@ -143,7 +143,7 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Extent:
-    """What an observation has beside its events, on the grid."""
+    """Exposure, PSF radii and blank sky of an observation on the grid."""
 
     file: Path
     """For messages."""
@@ -154,7 +154,7 @@ class Extent:
     sky: ScaledSky | None = None
 
     def images(self, counts: NDArray[np.int32], band: Band, settings: ExposureSettings | None) -> Images:
-        """The images of a band; ``counts`` are set to 0 where there is too little exposure."""
+        """Return the images of a band; ``counts`` are set to 0 where the exposure is below the threshold."""
         exposure = radii = used = None
         keywords: dict[str, Any] = {}
         notes: list[str] = [_UNTHRESHOLDED]
@@ -183,7 +183,7 @@ class Total:
         self._calib: dict[str, str] = {}
 
     def add(self, images: Images) -> None:
-        """Adds an observation."""
+        """Add an observation."""
         self._counts += images.counts
         if self._exposure is not None and images.exposure is not None:
             self._exposure += images.exposure
@@ -198,7 +198,7 @@ class Total:
             self._calib |= calib_of(images.background_keywords)
 
     def images(self, band: Band) -> Images:
-        """Those of all."""
+        """Return the images of the sum."""
         settings, radii = self._request.exposure, None
         keywords: dict[str, Any] = {}
         notes = [_UNTHRESHOLDED]
@@ -214,7 +214,7 @@ class Total:
 
 def write_images(outputs: Outputs, request: Request, stem: str, images: Images, band: Band, grid: Grid,
                  header: "Header", good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
-    """Writes the images of a band; ``header`` is that of the events."""
+    """Write the images of a band; ``header`` is that of the events."""
     made = image_header(header, grid, band)
     notes = [*lines, *(f"  {note}" for note in images.notes)]
     calib = {"CALIB": "APPROX"} if images.exposure is not None else {}
@@ -239,7 +239,7 @@ def write_images(outputs: Outputs, request: Request, stem: str, images: Images, 
 def write_bands(outputs: Outputs, request: Request, observations: Sequence[Observation],
                 hows: Sequence[Observed | None], whole: Observation, plane: ImageCoords, grid: Grid,
                 lines: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
-    """Writes all images; the counts in those of all, and their background, by the labels of the bands."""
+    """Write all images; return the counts of the merged images, and their background, by the labels of the bands."""
     totals = {band: Total(grid, request) for band in request.bands}
     for each, how in reporting(list(zip(observations, hows, strict=True)), start=READ_SHARE):
         _write_one(outputs, request, each, how, totals, plane, grid, lines)
@@ -255,7 +255,7 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
 
 def _write_one(outputs: Outputs, request: Request, observation: Observation, how: Observed | None,
                totals: Mapping[Band, Total], plane: ImageCoords, grid: Grid, lines: Sequence[str]) -> None:
-    """Writes the images of an observation and adds them to the sums; nothing of them stays in memory."""
+    """Write the images of an observation, add them to the sums, and release their memory."""
     extent = _extent(observation, how, plane, grid, request)
     for band, total in totals.items():
         images = extent.images(_counts(observation, band, grid), band, request.exposure)
@@ -266,7 +266,7 @@ def _write_one(outputs: Outputs, request: Request, observation: Observation, how
 
 def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, grid: Grid,
             request: Request) -> Extent:
-    """Exposure, PSF and blank sky of an observation on the grid."""
+    """Return exposure, PSF and blank sky of an observation on the grid."""
     source = observation.source
     sky = None
     if request.background:
@@ -277,7 +277,7 @@ def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, 
     if how is None or request.exposure is None:
         return Extent(source.name.file, sky=sky)
     seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=request.exposure.used_slope), grid)
-    # Filters on the sky have taken the events.
+    # Filters on the sky removed the events: remove the exposure, too.
     seconds = without_removed(seconds, grid, observation.rows, lambda x, y: reproject(plane, source.coords, x, y))
     radii = None if request.psfecf is None else psf_map(grid, how.axis, ecf=request.psfecf)
     return Extent(source.name.file, seconds, radii, how.keywords, how.notes, sky)
@@ -291,7 +291,7 @@ def _counts(observation: Observation, band: Band, grid: Grid) -> NDArray[np.int3
 
 
 def _source_counts(observation: Observation) -> SourceCounts:
-    """Events by chip, and those of 9 - 12 keV."""
+    """Return the events of each chip, and those of 9 - 12 keV."""
     name = observation.source.name
     particles = ParticleCounts(observation.rows, observation.source.header, name)
     of_chip = np.zeros(acis.CHIP_COUNT, np.int64)

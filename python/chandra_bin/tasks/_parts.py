@@ -33,7 +33,7 @@ def same_part(one: "Header", other: "Header") -> bool:
 
 
 def labels(headers: Sequence["Header"]) -> list[str]:
-    """Return the name of each observation in names of files: OBS_ID, or for parts of one what tells them apart.
+    """Return the name of each observation in file names: OBS_ID, with a suffix for parts of one observation.
 
     Interleaved parts are ``754e1`` and ``754e2``, observation intervals ``754_000`` and ``754_001`` (OBI_NUM), as in
     CIAO's merge_obs. Other parts are numbered from ``754_001`` in the order in which they are given.

@@ -74,7 +74,7 @@ class PhaWriter:
     def file(self, counts: NDArray[np.int32], *, exposure_s: float, chip: int, backscal: float, bin: int,
              background: str | None = None,
              groups: tuple[NDArray[np.int16], NDArray[np.int16]] | None = None) -> bytes:
-        """The file with one spectrum (1024,); ``background`` is the name of its background's file.
+        """Return the file of one spectrum (1024,); ``background`` is the name of its background's file.
 
         Responses are named later, by `naming_responses`, when their files exist.
         """

@@ -1,4 +1,4 @@
-"""Responses of a table or a pattern, read once each, and checked before bins are given to them."""
+"""Read the responses of a table or a pattern, each once, and check them before bins are assigned to them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,12 +33,12 @@ def _area_of(tile: ResponseTile) -> Arf:
     arf = read_arf(tile.arf)
     found = obsid_number(arf.keywords.get("OBS_ID", ""))
     if found is not None and int(found) != tile.obsid:
-        raise InputError(f"{tile.arf}: is of ObsID {found} (OBS_ID), and is given for {tile.obsid}: correct the table "
+        raise InputError(f"{tile.arf}: is of ObsID {found} (OBS_ID), but is given for {tile.obsid}: correct the table "
                          "of tiles, or the names of the files")
     return arf
 
 
 def _check_channels(rmf: Rmf) -> None:
     if len(rmf.channel_lo) != PI_CHANNELS:
-        raise InputError(f"{rmf.file}: has {len(rmf.channel_lo)} channels, and spectra have {PI_CHANNELS}: make it "
+        raise InputError(f"{rmf.file}: has {len(rmf.channel_lo)} channels, but spectra have {PI_CHANNELS}: make it "
                          f"with channels 1:{PI_CHANNELS}:1")

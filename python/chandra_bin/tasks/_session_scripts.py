@@ -104,7 +104,7 @@ class Session:
         return max(self.options.kt_min, float(grid[0])), min(self.options.kt_max, float(grid[-1]))
 
     def relative(self, path: Path) -> str:
-        """The name of a file as seen from the folder of the scripts."""
+        """Return the path of a file relative to the folder of the scripts."""
         return os.path.relpath(path, self.folder)
 
 
@@ -170,7 +170,7 @@ def sherpa_script(session: Session) -> str:
 
 
 def _sherpa_model(session: Session) -> list[str]:
-    """The source model, and names for its parameters."""
+    """Return lines with the source model, and names for its parameters."""
     ours = [f'gas = sherpa_model(thermal_model({_model_options(session)}, {session.grid_kev}), "gas")',
             "kt, abundance, norm = gas.kt, gas.abundance, gas.norm"]
     title = [f"# Model: {session.plasma.describe()}", *(f"# {each}" for each in session.held)]
@@ -192,7 +192,7 @@ def _sherpa_values(session: Session) -> list[str]:
 
 
 def _model_options(session: Session) -> str:
-    """The call that makes the options of the model."""
+    """Return the call that makes the options of the model."""
     words = []
     for name, value in session.model.given.items():
         is_file = isinstance(value, Path)
@@ -285,7 +285,7 @@ def xspec_script(session: Session) -> str:
 
 
 def _xspec_plasma(session: Session) -> list[str]:
-    """The model, and a line for each parameter: value, step (negative: frozen), and limits."""
+    """Return the model, and a line for each parameter: value, step (negative: frozen), and limits."""
     at, model, options = session.start, session.model, session.options
     low, high = session.limits
     component = {"apec": "apec", "brems": f"atable{{bin_{session.bin}_gas.mod}}"}.get(
@@ -302,7 +302,7 @@ def _xspec_plasma(session: Session) -> list[str]:
 
 
 def _xspec_skies(session: Session, stem: str) -> list[str]:
-    """Expected background counts as models of their own, which a diagonal matrix puts into the channels."""
+    """Return lines with the expected background counts as models, which a diagonal matrix puts into the channels."""
     lines: list[str] = []
     for n, each in enumerate(session.sets, start=1):
         if each.has_sky:
@@ -312,10 +312,10 @@ def _xspec_skies(session: Session, stem: str) -> list[str]:
                       "0 -0.01 0 0 1 1",
                       "1 -0.01 0 0 1e3 1e4"]
     if lines:
-        of_fit = "that chandra-bin fit found" if session.fitted else "that the spectra of the background tell"
+        of_fit = "that chandra-bin fit found" if session.fitted else "that the background spectra give"
         bands = sum(each.bands_statistic for each in session.sets)
         lines = [f"# Expected background counts, of shapes that all bins share, in the amounts {of_fit}.",
                  "# The amounts are fixed here: errors do not hold their uncertainty. Thaw the norms to scale them.",
-                 *([f"# The statistic of chandra-bin fit holds {bands:.2f} of the bands that tell the amounts."]
+                 *([f"# The statistic of chandra-bin fit holds {bands:.2f} of the bands that measure the amounts."]
                    if session.fitted else []), *lines]
     return lines

@@ -17,27 +17,30 @@ from chandra_bin.fits.virtual import VirtualFile
 
 from ._observed import PLACING, observed
 
-# Random numbers of an event: whether its pixel was in use, its time, and its place in the pixel, x and y.
+# Random numbers per event: whether its pixel was in use, its time, and its place in the pixel, x and y.
 _DRAWS = 4
 
 
 class SkyPlacer:
     """Puts events in chip coordinates on the sky of an observation, as CIAO's reproject_events does.
 
-    Each event gets a random time of the chip's good times, where the aspect solution says the dither, and a random
+    Each event gets a random time of the chip's GTIs, with the dither of the aspect solution at that time, and a random
     place within its pixel of the chip. Events on pixels that the observation did not use (bad pixels, rows outside the
     window) are dropped, so that the blank sky has the observation's holes; reproject_events keeps them.
 
     Parameters
     ----------
     events : virtual name of the observation's events, with its good times.
-    beside : the event file that its aspect solution, bad pixels and mask lie beside; None: ``events``.
-    seed : of the random numbers. They depend on the seed, the chip and the row of an event only.
+    ancillary_of : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
+    seed : seed of the random numbers, which depend only on the seed, the chip and the row of an event.
 
-    Raises `InputError` where neither chip coordinates nor the header say where the chips are.
+    Raises
+    ------
+    InputError
+        Where neither chip coordinates nor the header give the places of the chips.
     """
 
-    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
+    def __init__(self, events: VirtualFile, ancillary_of: Path | None, seed: int) -> None:
         with open_events(events) as file:
             header = file.hdu.header
             there = [column for column in PLACING if column in file.hdu.columns]
@@ -45,13 +48,14 @@ class SkyPlacer:
         self.coords: ImageCoords = read.coords
         self.header = header
         self._seed = seed
-        self._views = {view.chip: view for view in observed(read, find_ancillary(beside or events.file, header)).views
+        ancillary = find_ancillary(ancillary_of or events.file, header)
+        self._views = {view.chip: view for view in observed(read, ancillary).views
                        if isinstance(view, View)}
         self._times = {chip: np.cumsum(view.dither.weight) for chip, view in self._views.items()}
         self._name = str(events)
 
     def draws(self, chip: int) -> np.random.Generator:
-        """The random numbers of a chip's events, for `place`."""
+        """Return the random numbers of a chip's events, for `place`."""
         return np.random.default_rng([self._seed, chip])
 
     def place(self, chip: int, chipx: NDArray[Any], chipy: NDArray[Any], draw: np.random.Generator
@@ -62,8 +66,8 @@ class SkyPlacer:
         good time.
         """
         if chip not in self._views:
-            raise InputError(f"{self._name}: has no good time on chip {chip}, or nothing says where the chip is: the "
-                             "blank sky cannot be put on its sky")
+            raise InputError(f"{self._name}: has no good time on chip {chip}, or the place of the chip is unknown: "
+                             "its blank sky cannot be placed")
         view, times = self._views[chip], self._times[chip]
         random = draw.random((len(chipx), _DRAWS))
         inside = (chipx >= 1) & (chipx <= acis.CHIP_PX) & (chipy >= 1) & (chipy <= acis.CHIP_PX)

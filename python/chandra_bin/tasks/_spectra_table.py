@@ -1,4 +1,4 @@
-"""The tables of the spectra of all bins that `write_spectra` wrote, read again."""
+"""Read the tables of the spectra of all bins that `write_spectra` wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class SpectraOfBins:
     chip: Wholes
     off_counts: NDArray[np.int32] | None
     off_ratio: Floats
-    """Counts of background in the source spectrum for one in that of the background."""
+    """Expected background counts in the source spectrum for one count of the background spectrum."""
     ids: dict[str, str]
     """BINMAPID and BINUSED of the binmap."""
 

@@ -1,4 +1,4 @@
-"""Backgrounds of images: blank-sky events or a local estimate, as an image of counts and one of their ratio."""
+"""Backgrounds of images from blank-sky events or a local estimate: an image of counts and one of their scale."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 _ENERGIES = ("energy", "pi", "pha")
 _LIVE_TIMES_AGREE = 0.01
-# What headers say of the scales of a background.
+# Keywords of the scales of a background.
 _OF_BACKGROUND = re.compile(r"BKG(SCAL|ERR|OBS|SKY|FIL)\d|BKGFERR|BKGS[FE]\d{3}")
 
 
@@ -57,17 +57,17 @@ class MadeBackground:
     band_ev: Energies | None
     """None for a local estimate."""
     scales: dict[int, ChipScale]
-    """By chip; none for a local estimate."""
+    """Scales by chip; empty for a local estimate."""
     outside: int
-    """Events of the band and the chips that are beside the image."""
+    """Number of events of the band and the chips that lie outside the image."""
     measured: float = 0.0
     """Counts in the region of a local estimate; 0 for others."""
     fit: LocalFit | None = None
-    """Of a local background of particles and sky."""
+    """Fit of a local background of particles and sky."""
 
 
 def background_files(outroot: str | Path) -> tuple[Path, Path]:
-    """``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``; in a folder where ``outroot`` ends with /."""
+    """Return ``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``; in a folder where ``outroot`` ends with /."""
     stem = names_root(outroot)
     return Path(f"{stem}bkg.img"), Path(f"{stem}bkg_ratio.img")
 
@@ -75,20 +75,20 @@ def background_files(outroot: str | Path) -> tuple[Path, Path]:
 def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: str | Path, *,
                          events: Name | SourceCounts | None = None, band: str | None = None, threads: int = 1,
                          clobber: bool = False) -> MadeBackground:
-    """Puts blank-sky events on the pixels of an image: counts as they are, and what each stands for.
+    """Make the background of an image from blank-sky events: an image of raw counts, and an image of their scale.
 
     Parameters
     ----------
     image : virtual name of an image, or of events with ``[bin ..]``.
-    blanksky : virtual names of blank-sky events: all chips in one file, or one chip a file. They meet the image through
-        the sky.
+    blanksky : virtual names of blank-sky events: all chips in one file, or one chip per file; matched to the image by
+        sky coordinates.
     outroot : the files are ``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``.
-    events : the observation's events, virtual name, with its chips and good times but no filter of energies: for
-        ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. Or their counts, where `blank_sky_events` has
-        counted them. None: the events of ``image``, if it is made of some.
+    events : virtual name of the observation's events, with its chips and good times but no filter of energies: for
+        ratios of 9 - 12 keV where a blank-sky header has no BKGSCALn. Or their counts from `blank_sky_events`. None:
+        the events that ``image`` is binned from, if any.
     band : energies in keV, ``0.5:7`` or a name that `make_flux_images` takes. None: those of the image's subspace.
 
-    Used are the chips of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
+    The chips are those of ``events``, or else of the image's subspace (else all). Raises `InputError`, also where the
     live times of ``image`` and ``events`` differ by more than 1 %, and `OutputError`; no file is written then.
     """
     image, names = named_file(image), named_files(blanksky)
@@ -122,26 +122,26 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, part: Measu
                      cluster: Path | None = None, events: Sequence[Name] = (),
                      particle_ratio: tuple[float, float] | None = None, threads: int = 1,
                      clobber: bool = False) -> MadeBackground:
-    """Measures the background in a part of an image, and spreads it over all of it.
+    """Measure the background in a part of an image, and extend it to the whole image.
 
     Parameters
     ----------
-    image : virtual name of an image of counts.
+    image : virtual name of a counts image.
     expmap : its exposure map.
-    part : where the background is measured. It must be given, or ``cluster``.
-    cluster : region of the cluster. Its outskirts are fitted with the background; needs ``events``.
+    part : where the background is measured. Either ``part`` or ``cluster`` must be given.
+    cluster : region of the cluster, whose outskirts are fitted with the background; needs ``events``.
     events : virtual names of the events of all observations of the image, with its good times and no filter of
-        energies: particles (spread as the exposure time) and the sky (spread with the exposure map) are fitted as two
-        parts. None: all of the background is spread with the exposure map.
-    particle_ratio : counts of particles in the image's band for one at 9 - 12 keV, and the 1-sigma error. None: free.
+        energies: particles (distributed as the exposure time) and the sky (distributed as the exposure map) are fitted
+        as two components. None: the whole background is distributed as the exposure map.
+    particle_ratio : particle counts in the image's band for one at 9 - 12 keV, and the 1-sigma error. None: free.
 
     On arrays it is `chandra_bin.local_background`. Raises `InputError` and `OutputError`; no file is written then.
     """
     _check_local(image, cluster, events, particle_ratio)
     part = MeasuredPart.or_defaults(part)
     if cluster is None and not any(vars(part).values()):
-        raise InputError(f"{image}: say where its background is to be measured: a background region (--keep), the "
-                         "region of the cluster (--exclude), or a mask; the whole image is no background")
+        raise InputError(f"{image}: state where to measure the background: give a background region (--keep), the "
+                         "region of the cluster (--exclude), or a mask")
     files = background_files(outroot)
     image, names = named_file(image), named_files(events)
     with Outputs(files, inputs=files_of(image, expmap, part.mask, *part.exclude, *part.keep, cluster, *names),
@@ -174,27 +174,31 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, part: Measu
 
 def _check_local(image: Name, cluster: Path | None, events: Sequence[Name],
                  particle_ratio: tuple[float, float] | None) -> None:
-    """Raises `InputError` for parts of a fit without the events that it needs, and for a ratio of 0 or below."""
+    """Raise `InputError` for arguments of a fit without events, and for a ratio of 0 or below."""
     if not events and (cluster is not None or particle_ratio is not None):
         what = "the region of the cluster" if cluster is not None else "the ratio of particles"
-        raise InputError(f"{image}: {what} is for a fit of particles and sky: give the events of the image's "
+        raise InputError(f"{image}: {what} is used by a fit of particles and sky: give the events of the image's "
                          "observations, too (--events)")
     if particle_ratio is not None and not all(np.isfinite(each) and each > 0 for each in particle_ratio):
         raise InputError("{:g} +- {:g}: a ratio of particles and its error must be above 0".format(*particle_ratio))
 
 
 def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
-    """Adds the backgrounds of observations that were merged: their files, as the other two write them, on one grid.
+    """Add the backgrounds of merged observations, which must be on one grid.
 
-    ``outroots`` are those of the observations, made for the images ``{obsid}_{band}_thresh.img`` that
-    `merge_observations` writes. Counts add, and ratios are weighted by counts. Raises `InputError` and `OutputError`;
-    no file is written then.
+    Parameters
+    ----------
+    outroots : begins of the names of the observations' backgrounds, which were made for the images
+        ``{obsid}_{band}_thresh.img`` of `merge_observations`.
+    outroot : begin of the names of the files to write. Counts add, and scales are weighted by counts.
+
+    Raises `InputError` and `OutputError`; no file is written then.
     """
     sets = [background_files(each) for each in outroots]
     files = background_files(outroot)
     with Outputs(files, inputs=files_of(*(file for each in sets for file in each)), clobber=clobber) as outputs:
         if not sets:
-            raise InputError("there are no backgrounds to add")
+            raise InputError("give at least one background to add")
         first = read_image(sets[0][0])
         read = [(read_on_grid(counts, first, "background"), read_on_grid(ratio, first, "ratio of the background"))
                 for counts, ratio in sets]
@@ -210,12 +214,12 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
 
 def write_background(outputs: Outputs, files: tuple[Path, Path], made: Background, header: "Header",
                      lines: Sequence[str], keywords: Mapping[str, str | float]) -> None:
-    """Writes the image of counts and that of their ratio.
+    """Write the image of background counts and that of their scale.
 
     ``header`` is that of an image of the same pixels. Its keywords of chips and errors are not copied, since they
     would be those of one observation in a sum.
-    BKGFERR is the fractional error of the background, where it is known. BKGSFnnn and BKGSEnnn, nnn from 001, are the
-    names of blank skies and the fractional errors from their counts, which are parts of BKGFERR.
+    BKGFERR is the fractional error of the background, where known. BKGSFnnn and BKGSEnnn, nnn from 001, are the names
+    of blank skies and the fractional errors from their counts, which are parts of BKGFERR.
     """
     header = header.copy()
     for key in filter(_OF_BACKGROUND.fullmatch, list(header)):
@@ -232,7 +236,7 @@ def write_background(outputs: Outputs, files: tuple[Path, Path], made: Backgroun
 
 
 def _error_of(header: Mapping[str, Any]) -> tuple[float | None, dict[str, float]]:
-    """The error of a background image, and its parts from blank skies by name, as `write_background` wrote them."""
+    """Return the error of a background image, and its parts by blank sky, from the keywords of `write_background`."""
     value = header.get("BKGFERR")
     if not is_number(value):
         return None, {}
@@ -241,7 +245,7 @@ def _error_of(header: Mapping[str, Any]) -> tuple[float | None, dict[str, float]
 
 
 def _events_behind(name: VirtualFile) -> VirtualFile | None:
-    """The name of the events that an image is binned from, without the energies it takes; None for other images."""
+    """Return the name of the events that an image is binned from, without filters of energy; None for other images."""
     if not name.steps or not is_table(name):
         return None
     steps: list[Step] = []
@@ -258,27 +262,27 @@ def _events_behind(name: VirtualFile) -> VirtualFile | None:
 
 
 def _band(image: Image, components: Sequence[Component], band: str | None) -> Energies:
-    """The energies of an image, in eV."""
+    """Return the energies of an image, in eV."""
     conditions = {condition.value for each in components if (condition := each.condition("energy")) is not None}
     everywhere = bool(components) and all(each.condition("energy") for each in components)
     ranges = parse_ranges(conditions.pop()) if everywhere and len(conditions) == 1 else None
     known = ranges[0] if ranges and len(ranges) == 1 and np.isfinite(ranges[0]).all() else None
     if band is None:
         if known is None:
-            raise InputError(f"{image.path}: its energies are unknown (no one range of energy in its subspace, DSTYPn "
-                             "and DSVALn): give --band, 0.5:7 say")
+            raise InputError(f"{image.path}: its energies are unknown (its subspace, DSTYPn and DSVALn, has no single "
+                             "range of energy): give --band, such as 0.5:7")
         return known
     wanted = parse_energies(band)
     if known is not None and known != wanted:
-        raise InputError(f"{image.path}: is of {known[0]:g} - {known[1]:g} eV by its subspace, and --band says "
+        raise InputError(f"{image.path}: is of {known[0]:g} - {known[1]:g} eV by its subspace, but --band is "
                          f"{wanted[0]:g} - {wanted[1]:g}; leave --band out, or give the image of that band")
     return wanted
 
 
 def _source_counts(name: VirtualFile, image: Image | None, counted: SourceCounts | None) -> SourceCounts:
-    """The counts of an observation, read unless they were ``counted`` before.
+    """Return the counts of an observation, read unless they were ``counted`` before.
 
-    `InputError` where their live time is not that of an image.
+    Raises `InputError` where their live time differs from that of an image.
     """
     warn_of_sky_filters(name)
     with open_events(name) as file:
@@ -297,25 +301,25 @@ def _source_counts(name: VirtualFile, image: Image | None, counted: SourceCounts
 
 
 def _live_times(header: Mapping[str, Any], chips: Collection[int]) -> dict[str, float]:
-    """The live times (s) that a header has, of chips and of all."""
+    """Return the live times (s) of a header, of chips and of the observation."""
     keys = ("EXPOSURE", "LIVETIME", *(f"{key}{chip}" for chip in chips for key in ("EXPOSUR", "LIVTIME")))
     found = {key: header.get(key) for key in keys}
     return {key: float(value) for key, value in found.items() if is_number(value)}
 
 
 def _check_live_times(image: Image, header: Mapping[str, Any], name: VirtualFile, chips: Collection[int]) -> None:
-    """`InputError` where events are of other good times than the image: chip by chip where headers have that."""
+    """Raise `InputError` where the live times of events and image differ, by chip where headers have these."""
     here, there = _live_times(image.header, chips), _live_times(header, chips)
     both = [key for key in here if key in there]
     for key in [key for key in both if key[-1].isdigit()] or both:
         if abs(here[key] - there[key]) > _LIVE_TIMES_AGREE * max(here[key], there[key]):
-            raise InputError(f"{name}: {key} is {there[key]:.1f} s after its filters, and {here[key]:.1f} s in "
+            raise InputError(f"{name}: {key} is {there[key]:.1f} s after its filters, but {here[key]:.1f} s in "
                              f"{image.path}: the background would be scaled to another exposure; make the image of "
                              "these events, or give events of the image's good times")
 
 
 def _chips(components: Sequence[Component], source: SourceCounts | None) -> list[int] | None:
-    """The chips of the image; None where nobody knows."""
+    """Return the chips of the image; None where they are unknown."""
     if source is not None:
         return source.chips
     found: set[int] = set()

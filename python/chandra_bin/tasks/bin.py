@@ -31,10 +31,10 @@ from .options import BinProducts, RegionLayout
 
 logger = logging.getLogger(__name__)
 
-# Error of a blank-sky background beyond Poisson noise, as a fraction: spectra of the particle background vary by some
+# Error of a blank-sky background beyond Poisson noise, as a fraction: spectra of the particle background vary by about
 # 3 % from observation to observation once scaled at 9 - 12 keV (Markevitch et al. 2003, ApJ 583, 70).
 DEFAULT_SYSTEMATIC = 0.03
-# A median S/N that is farther from the target is warned of.
+# A median S/N that differs from the target by more than this fraction raises a warning.
 _MEDIAN_OFF = 0.1
 
 
@@ -47,6 +47,7 @@ class BackgroundError:
 
     @property
     def total(self) -> float:
+        """The sum of both errors in quadrature."""
         return float(np.hypot(self.systematic, self.scale))
 
 
@@ -72,26 +73,26 @@ class BinnedImage:
 def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | None = None,
               files: ImageFiles | None = None, *, wanted: BinProducts | None = None, threads: int = 1,
               clobber: bool = False, progress: Callable[[float], None] | None = None) -> BinnedImage:
-    """Bins an image into ``folder``: FITS images, histograms, bin table, region files and a picture.
+    """Bin an image and write FITS images, histograms, bin table, region files and a picture into ``folder``.
 
     Parameters
     ----------
-    image : FITS image of counts, or of another unit where ``files`` has its ``counts_image``. S/N,
+    image : counts image (FITS), or an image in another unit where ``files`` has its ``counts_image``. S/N,
         ``reached`` and pictures are then of the counts, and contbin_sn_image.fits has the S/N of the binned image.
-    options : how it is binned; None: the defaults. ``background_error_of`` has the default of
+    options : options of the binning; None: the defaults. `background_error_of` has the default of
         ``background_systematic``; ``mask`` among the files replaces ``automask``.
-    files : what belongs to the image; None: nothing. Pixels where an exposure map or a background scale is not above 0
-        are excluded.
-    wanted : which region files are written; None: one for each bin.
-    threads : never change a pixel.
+    files : background, exposure map and other files of the image. Pixels where an exposure map or a background scale is
+        not above 0 are excluded.
+    wanted : the region files to write; None: one for each bin.
+    threads : number of threads, which changes no pixel.
     clobber : replace the products of an earlier run.
     progress : called now and then with the fraction done.
 
     Region files hold the exact outlines of bins. Those of each bin are in physical coordinates (in image coordinates,
     for DS9 and with a log line, where the header has none). The one file of all bins is for DS9, in ICRS (in image
     coordinates where the header has no sky); ``Region.bins`` has its bins.
-    Warns of bins below the target, of bins without significant net counts, and where the median S/N is more than 10 %
-    from the target.
+    Warns of bins below the target, of bins without significant net counts, and where the median S/N differs by more
+    than 10 % from the target.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options, files = BinningOptions.or_defaults(options), ImageFiles.or_defaults(files)
@@ -100,7 +101,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
     has_own_sn = files.counts_image is not None
     optional = {products.sn_image: has_own_sn, products.all_regions: wanted.regions == "one-file"}
     made_files = [*products.all, *(path for path, is_made in optional.items() if is_made)]
-    # A run without the file of another run's option removes it.
+    # A file that only an earlier run's option wrote is removed.
     series = [products.regions / "xaf_*[0-9].reg", *(path for path, is_made in optional.items() if not is_made)]
     with Outputs(made_files, series=series, inputs=files_of(image, *files.all), clobber=clobber) as outputs:
         read = read_bin_inputs(image, options, files)
@@ -121,7 +122,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
 
 
 def _parameters(image: Path, made: BinnedImage, options: BinningOptions, files: ImageFiles) -> dict[str, Any]:
-    """The parameters in the order in which products hold them."""
+    """Return the parameters in the order in which products hold them."""
     counts_image = {} if files.counts_image is None else {
         name: getattr(files, name) for name in ("counts_image", "counts_image_background", "counts_image_scale")}
     return {
@@ -143,7 +144,7 @@ class BinFiles:
 
     @property
     def contbin(self) -> ContbinFiles:
-        """Those that contbin has too."""
+        """The products that contbin writes, too."""
         return ContbinFiles.inside(self.folder)
 
     @property
@@ -158,10 +159,12 @@ class BinFiles:
 
     @property
     def table(self) -> Path:
+        """The bin table."""
         return self.folder / "bins.ecsv"
 
     @property
     def picture(self) -> Path:
+        """The picture of the bins."""
         return self.folder / "bins.png"
 
     @property
@@ -176,12 +179,12 @@ class BinFiles:
 
     @property
     def all(self) -> list[Path]:
-        """Every product but region files and `sn_image`, which depend on options."""
+        """Every product except region files and `sn_image`, which depend on options."""
         return [*self.contbin.all, self.smoothed, self.table, self.picture]
 
 
 def background_error_of(background: Image | None, systematic: float | None = None) -> BackgroundError:
-    """The error of a background image's normalisation, from its header keywords BKGTYPE and BKGFERR.
+    """Return the error of a background image's normalisation, from its header keywords BKGTYPE and BKGFERR.
 
     BKGFERR is the 1-sigma fractional error of the scale (from counts at 9 - 12 keV, or from the fit of a local
     background). ``systematic`` adds in quadrature; by default 0.03 for blank skies (BKGTYPE = 'BLANKSKY') and for
@@ -198,14 +201,14 @@ def background_error_of(background: Image | None, systematic: float | None = Non
     if systematic is None:
         systematic = 0.0 if kind == LOCAL and known else DEFAULT_SYSTEMATIC
     if not known:
-        logger.info("%s: the header has no BKGFERR: sn_sys has a systematic error of %.3g of the background, and no "
-                    "error of its scale", background.path, systematic)
+        logger.info("%s: the header has no BKGFERR: sn_sys includes a systematic error of %.3g of the background, but "
+                    "no error of its scale", background.path, systematic)
     return BackgroundError(float(systematic), scale)
 
 
 def _checked(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path, error: BackgroundError,
             options: BinningOptions) -> BinnedImage:
-    """What the bins hold in counts."""
+    """Return the bins with their S/N and background fraction in counts."""
     if options.counts is not None:
         reached = sums.signal >= options.counts
     else:  # the kernel's own comparison is exact where the image holds counts
@@ -216,16 +219,16 @@ def _checked(bins: ContourBins, sums: BinSums, coords: ImageCoords, folder: Path
 
 
 def _warn_of_sn(image: Path, made: BinnedImage, options: BinningOptions) -> None:
-    """Warns of bins whose S/N in counts is not the one that was asked for."""
+    """Warn of bins whose S/N in counts differs from the target."""
     warn_of_odd_bins(image, made.bins, options)
     if low := int(np.count_nonzero(made.low)):
-        warn(f"S/N in counts is below {LOW_SN:g} in {low} of {counted(len(made.low), 'bin')}: there is no significant "
-             "signal there (low_sn in the table)")
+        warn(f"S/N in counts is below {LOW_SN:g} in {low} of {counted(len(made.low), 'bin')}: their signal is not "
+             "significant (low_sn in the table)")
     is_below = len(made.bins) == 1 and not made.bins.reached[0]  # which has its own warning
     if options.counts is None and made.sn_counts.size and not is_below:
         median = float(np.median(made.sn_counts))
         if abs(median / options.sn - 1) > _MEDIAN_OFF:
-            warn(f"the median S/N of the bins is {median:.1f} in counts, and the target is {options.sn:g}")
+            warn(f"the median S/N of the bins is {median:.1f} in counts, but the target is {options.sn:g}")
 
 
 def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, read: BinInputs,
@@ -264,5 +267,5 @@ def _write_regions(outputs: Outputs, files: BinFiles, made: BinnedImage, layout:
 
 
 def _title(image: Image) -> str:
-    """What the picture shows: the target's name, else the file's."""
+    """Return the title of the picture: the name of the target, else of the file."""
     return text_of(image.header, "OBJECT") or image.path.name

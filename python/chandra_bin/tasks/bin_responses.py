@@ -1,4 +1,4 @@
-"""Responses that were made for each bin, such as those of specextract: each bin has its own ARF and RMF."""
+"""Responses per bin, such as those of specextract: each bin has its own ARF and RMF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
-from chandra_bin.coords.tangent_plane import pixel_map
-from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.exposure.maps import chip_exposures
-from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import history
 from ._observed import observed
@@ -29,8 +26,10 @@ from .responses import areas_of
 from .spectra import obsids_of
 
 _BIN, _OBSID = "{bin}", "{obsid}"
-# Numbers of bins in a message.
+# Largest number of bins that a message lists.
 _MOST_LISTED = 10
+# ARFs whose EXPOSURE differs by more than this from the live time of the events are warned of.
+_MOST_OTHER_EXPOSURE = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,15 @@ class BinsWithFiles:
     bins: tuple[int, ...]
     """Bins with an ARF and an RMF."""
     without_events: tuple[int, ...]
-    """Bins without files and without events: specextract makes no spectrum of them."""
+    """Bins without files and without events, which specextract skips."""
     missing: tuple[int, ...]
-    """Bins without files that have events: they have no response in this observation."""
+    """Bins with events but without files: they have no response in this observation."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
                         final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
                         keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
-    """Write which files are the response of each bin in each observation, into the file that `fit_spectra_files` reads.
+    """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
     ----------
@@ -61,24 +60,26 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
     Notes
     -----
-    The area of such a file is the mean over the places of a bin's events: it has the vignetting, and the time that the
-    dither took these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO). Neither is applied again.
-    What it does not have is the part of the bin that the observation did not see, where no events are. With e the
-    exposure of a pixel over EXPOSURE, the seconds of a bin of N pixels are EXPOSURE (sum e)^2 / (N sum e^2), or
-    EXPOSURE (sum e) / (N FRACEXPO) where the file has FRACEXPO: EXPOSURE for a bin that is seen whole.
+    The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
+    the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
+    again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
+    these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the exposure of a bin of N pixels
+    is t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a
+    whole.
 
     Raises
     ------
     InputError
-        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not belong together,
-        and where no bin has files.
+        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not match, and where no
+        bin has files.
     OutputError
         Where ``out`` exists or cannot be written.
 
     Warns
     -----
     ChandraBinWarning
-        Of bins that have events and no files.
+        For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
+        the events, and for filters on the sky.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -107,11 +108,11 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
 
 
 def _checked_pattern(pattern: str, observations: int) -> str:
-    """Return the pattern without its ending. Raises `InputError` where it does not tell the files apart."""
+    """Return the pattern without its ending. Raises `InputError` where it names one file for several bins or ObsIDs."""
     if _BIN not in pattern:
-        raise InputError(f"{pattern}: give the place of the number of a bin in the names: '{_OBSID}/xaf_{_BIN}.arf'")
+        raise InputError(f"{pattern}: mark the place of the bin number in the names: '{_OBSID}/xaf_{_BIN}.arf'")
     if observations > 1 and _OBSID not in pattern:
-        raise InputError(f"{pattern}: give the place of the ObsID in the names, as there are {observations} "
+        raise InputError(f"{pattern}: mark the place of the ObsID in the names, as there are {observations} "
                          f"observations: '{_OBSID}/xaf_{_BIN}.arf'")
     return pattern.removesuffix(".arf").removesuffix(".rmf")
 
@@ -129,7 +130,7 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
             arf, rmf = Path(f"{name}.arf"), Path(f"{name}.rmf")
             if arf.is_file() != rmf.is_file():
                 there, gone = (arf, rmf) if arf.is_file() else (rmf, arf)
-                raise InputError(f"{gone}: is not there, and {there.name} is: make both again, or remove it")
+                raise InputError(f"{gone}: does not exist, but {there.name} does: make both again, or remove it")
             if arf.is_file():
                 found[number] = ResponseTile(obsid, None, np.nan, np.nan, arf, rmf)
                 break
@@ -142,17 +143,21 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     events = read_places(name)
     pixels = PixelsOfBins.of(bins, places, events, len(tiles))
     counts = _counts(events, bins)
-    mean, mean_square = _exposures(events, name, bins, pixels)
+    live, mean, mean_square = _exposures(events, name, bins, pixels)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
-    seconds = np.array([_seconds(arf, events, name, mean[number_of[number]], mean_square[number_of[number]])
-                        for number, arf in zip(tiles, arfs, strict=True)])
+    at = np.array([number_of[number] for number in tiles], np.int64)
+    _warn_of_exposures(arfs, live[at], name)
+    fraction = np.array([arf.fraction for arf in arfs])
+    # The pixels of a bin are weighed as its events are, where the file has no FRACEXPO.
+    seen = np.where(fraction < 1, mean[at] / fraction, mean[at] ** 2 / np.where(mean[at] > 0, mean_square[at], 1))
+    seconds = live[at] * seen
     without = [number for number in bins.numbers if number not in tiles]
     missing = tuple(number for number in without if counts[number_of[number]])
     empty = tuple(number for number in without if not counts[number_of[number]])
     if missing:
         more = ", ..." if len(missing) > _MOST_LISTED else ""
-        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events and no ARF and RMF, and so no response "
-             f"in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
+        warn(f"{name}: {counted(len(missing), 'bin has', 'bins have')} events but no ARF and RMF, and therefore no "
+             f"response in ObsID {obsid}: {', '.join(map(str, missing[:_MOST_LISTED]))}{more}")
     used = np.flatnonzero(seconds > 0)
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
@@ -160,36 +165,38 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
     return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing)
 
 
-def _seconds(arf: Arf, events: Events, name: VirtualFile, mean: float, mean_square: float) -> float:
-    """Return EXPOSURE, less for the part of a bin that was not seen; ``mean`` and ``mean_square`` are of e."""
-    exposure = arf.exposure_s
-    if exposure is None:
-        value = events.header.get("EXPOSURE")
-        exposure = float(value) if is_number(value) else 0.0
-    if not (np.isfinite(exposure) and exposure > 0):
-        raise InputError(f"{arf.file}: has no EXPOSURE, and {name} neither: make the ARF again")
-    if arf.fraction < 1:
-        return exposure * mean / arf.fraction
-    return exposure * mean**2 / mean_square if mean_square > 0 else 0.0
+def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -> None:
+    """Warn of ARFs that were made of events with another live time than these, (arfs,) s; bins of 0 s are not seen."""
+    others = [(arf, live) for arf, live in zip(arfs, live_s.tolist(), strict=True)
+              if arf.exposure_s is not None and live > 0 and abs(arf.exposure_s / live - 1) > _MOST_OTHER_EXPOSURE]
+    if others:
+        arf, live = others[0]
+        warn(f"{name}: {counted(len(others), 'ARF has', 'ARFs have')} another EXPOSURE than these events; {arf.file} "
+             f"has {arf.exposure_s:.6g} s, and the events {live:.6g} s, which are used: check that the events are "
+             "those of the spectra")
 
 
-def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins) -> tuple[Floats, Floats]:
-    """Return the means (bins,) of the exposure of a bin's pixels over that of a chip, and of its square."""
+def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins
+               ) -> tuple[Floats, Floats, Floats]:
+    """Return the live time of bins (bins,), and means of their pixels' exposure over that time, and of its square.
+
+    The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
+    """
     grid = grid_around(bins, events, pixels)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    share = np.zeros(len(pixels.bin))
+    seconds, share = np.zeros(len(pixels.bin)), np.zeros(len(pixels.bin))
     for view in how.views:
         for part in chip_exposures([view], grid, how.axis, slope=0):
-            share += pixels.seconds_of(part, grid) / view.livetime_s
-    one, two = (np.bincount(pixels.bin, share**power, pixels.bins) / bins.pixels for power in (1, 2))
-    return one, two
+            exposed = pixels.seconds_of(part, grid)
+            seconds += exposed
+            share += exposed / view.livetime_s
+    total, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels
+                       for values in (seconds, share, share**2))
+    return total / np.where(one > 0, one, 1), one, two
 
 
 def _counts(events: Events, bins: BinPixels) -> Wholes:
-    """Return the events (bins,) of all energies."""
-    x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(events.columns["x"], events.columns["y"])
-    ny, nx = bins.labels.shape
-    column, row = (np.floor(axis + 0.5) for axis in (x, y))
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    label = bins.labels[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+    """Return the number of events (bins,) of all energies."""
+    _, row, column = pixels_of_events(events, bins)
+    label = bins.labels[row, column]
     return np.bincount(label[label >= 0], minlength=len(bins.numbers))

@@ -1,4 +1,4 @@
-"""The blank-sky events of an observation in one file, with factors that scale them, as CIAO's blanksky writes it."""
+"""The blank-sky events of an observation in one file, with their scale factors, as CIAO's blanksky writes them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,9 +31,9 @@ from .inputs import files_of, plain_name
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# The keywords of each chip that say how long it was exposed.
+# The exposure keywords of each chip.
 _TIMES = ("ONTIME", "LIVTIME", "EXPOSUR")
-# Keywords of an observation that hold for a blank sky on its sky.
+# Keywords of an observation that its blank sky copies.
 _OF_OBSERVATION = ("OBS_ID", "OBJECT", "RA_PNT", "DEC_PNT", "ROLL_PNT", "RA_NOM", "DEC_NOM", "ROLL_NOM", "SIM_X",
                    "SIM_Y", "SIM_Z", "DETNAM", "DATAMODE")
 _SKY_PX = 8192
@@ -48,11 +48,11 @@ class BlankSky:
     """By chip."""
     events: int
     names: tuple[str, ...]
-    """The files it was made of."""
+    """The blank-sky files that were joined."""
     in_chip_coordinates: bool
-    """Whether one of them was, so that it was put on the observation's sky."""
+    """Whether a file was in chip coordinates, and was reprojected to the observation's sky."""
     status_0: bool
-    """Whether only events with STATUS 0 are used, as the observation was cleaned by VFAINT."""
+    """Whether only events with STATUS 0 are used, as VFAINT cleaning was applied to the observation."""
     source: SourceCounts
     """The counts of the observation, for `blank_sky_background`."""
 
@@ -71,22 +71,22 @@ class _Part:
 
 
 def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *,
-                     beside: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
-    """Joins blank-sky events of an observation's chips, and writes what each is worth in it (BKGSCALn).
+                     ancillary_of: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
+    """Join blank-sky events of an observation's chips, and write the scale of each chip (BKGSCALn).
 
     Parameters
     ----------
     events : virtual name of the observation's events, with its good times and no filter of energies.
-    blanksky : virtual names of blank-sky events: all chips in one file, or one chip a file, on the observation's sky or
-        as the calibration database has them, in chip coordinates. Or a folder: CALDB, or its folder of blank skies,
-        where the files of the observation are chosen.
-    beside : the event file that aspect solution, bad pixels and mask lie beside; None: ``events``.
-    seed : of the random times and places of events in chip coordinates (see ``chandra_bin.tasks._sky_placement``).
+    blanksky : virtual names of blank-sky events: all chips in one file, or one chip per file, on the observation's sky
+        or in chip coordinates, as in the calibration database. Or a folder, CALDB or its folder of blank skies, from
+        which the files of the observation are chosen.
+    ancillary_of : the event file whose folder holds the aspect solution, bad pixels and mask; None: ``events``.
+    seed : seed of the random times and places of events in chip coordinates (``chandra_bin.tasks._sky_placement``).
 
-    Only events with STATUS 0 are used where the observation was cleaned by VFAINT.
+    Only events with STATUS 0 are used where VFAINT cleaning was applied to the observation.
     Factors are those of the files (BKGSCALn), else ratios of counts of 9 - 12 keV; their errors are in BKGERRn. Chips
-    that are not among the events are left out. Raises `InputError`, also where files have different columns or tangent
-    points, and `OutputError`; no file is written then.
+    without events in the observation are left out. Raises `InputError`, also where files have different columns or
+    tangent points, and `OutputError`; no file is written then.
     """
     events = named_file(events)
     with open_events(events) as file:
@@ -97,13 +97,13 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
     names = [name for each in named_files(blanksky) for name in _names(each, source_header, chips, events)]
     with Outputs([out], inputs=files_of(events, *names), clobber=clobber) as outputs:
         cleaned = is_cleaned(source_header)
-        placing = _Placing(events, beside, seed)
+        placing = _Placing(events, ancillary_of, seed)
         parts = [_read(name, chips, placing, cleaned, source_header) for name in reporting(names)]
         scales = _scales(parts, source.particles)
         header = _header(parts, scales)
         if lacking := sorted(chips - set(scales)):
-            warn(f"no blank-sky file has events on chips {', '.join(map(str, lacking))} of {events}: they stay without "
-                 "background")
+            warn(f"no blank-sky file has events on chips {', '.join(map(str, lacking))} of {events}: these chips get "
+                 "no background")
         was_placed = any(part.was_placed for part in parts)
         add_history(header, history("blanksky", {
             "events": plain_name(events), "blanksky": tuple(names),
@@ -116,33 +116,33 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
 
 
 class _Placing:
-    """Makes the placer when the first file needs it: it reads the observation."""
+    """Makes the placer, which reads the observation, when the first file needs it."""
 
-    def __init__(self, events: VirtualFile, beside: Path | None, seed: int) -> None:
-        self._events, self._beside, self._seed = events, beside, seed
+    def __init__(self, events: VirtualFile, ancillary_of: Path | None, seed: int) -> None:
+        self._events, self._ancillary_of, self._seed = events, ancillary_of, seed
         self._placer: SkyPlacer | None = None
 
     @property
     def placer(self) -> SkyPlacer:
         if self._placer is None:
-            self._placer = SkyPlacer(self._events, self._beside, self._seed)
+            self._placer = SkyPlacer(self._events, self._ancillary_of, self._seed)
         return self._placer
 
 
 def _names(given: VirtualFile, header: "Header", chips: set[int], events: VirtualFile) -> list[VirtualFile]:
-    """The file that is named; those of the observation where it is a folder."""
+    """Return the given file, or the files of the observation in a given folder."""
     if not given.file.is_dir():
         return [given]
     if not chips:
         raise InputError(f"{events}: has no events that pass")
     found, without = find_blank_skies(given.file, header, chips, str(events))
     for line in without:
-        warn(f"{events}: {line}: the chip stays without background")
+        warn(f"{events}: {line}: the chip gets no background")
     return list(map(VirtualFile.of, found))
 
 
 def _read(name: VirtualFile, chips: set[int], placing: _Placing, cleaned: bool, source_header: "Header") -> _Part:
-    """The events of a file on the chips of the observation, on its sky."""
+    """Return the events of a file on the chips of the observation, on its sky."""
     with open_events(name) as file:
         file.need_ev()
         header = file.hdu.header
@@ -159,7 +159,7 @@ def _read(name: VirtualFile, chips: set[int], placing: _Placing, cleaned: bool, 
 
 
 def _placed_header(file: EventFile, coords: ImageCoords, source_header: "Header") -> "Header":
-    """The header of events that were put on an observation's sky; of their own exposure, since it needs no GTI."""
+    """Return the header of events that were reprojected to an observation's sky; it keeps their own exposure."""
     axis = GridAxis(0.5, 1.0, _SKY_PX)
     own = file.hdu.header
     made = with_sky(own, coords, tangent_point(coords), Grid(axis, axis), moved=True)
@@ -170,7 +170,7 @@ def _placed_header(file: EventFile, coords: ImageCoords, source_header: "Header"
 
 def _blocks(file: EventFile, name: VirtualFile, chips: set[int], placing: _Placing | None, cleaned: bool
             ) -> Iterator[tuple[NDArray[Any], Passing, Rows, NDArray[np.bool_]]]:
-    """Chip, block, rows (on the sky) and which of them count; of chips of the observation only."""
+    """Yield chip, block, rows (on the sky) and which of them are used, for chips of the observation."""
     columns: tuple[str, ...] = ("chipx", "chipy", "x", "y") if placing else ()
     if cleaned and (placing or "status" in file.hdu.columns):  # CIAO's blanksky may have dropped the column
         columns += ("status",)
@@ -187,7 +187,7 @@ def _blocks(file: EventFile, name: VirtualFile, chips: set[int], placing: _Placi
 
 def _place(file: EventFile, block: Passing, chip: NDArray[Any], chips: set[int], placer: SkyPlacer,
            draws: dict[int, np.random.Generator]) -> NDArray[np.bool_]:
-    """Puts the rows of a block on the sky, in place; returns which are on pixels that the observation used."""
+    """Reproject the rows of a block to the sky, in place; return which are on pixels that the observation used."""
     used = np.zeros(len(chip), bool)
     for number in sorted(chips & set(np.unique(chip).tolist())):
         here = chip == number
@@ -199,13 +199,13 @@ def _place(file: EventFile, block: Passing, chip: NDArray[Any], chips: set[int],
 
 
 def _check_raw(file: EventFile, name: VirtualFile, source_header: "Header") -> None:
-    """Checks what a blank sky in chip coordinates needs; warns where its gain is not the observation's."""
+    """Check the columns of a blank sky in chip coordinates; warn where its gain differs from the observation's."""
     for column in file.hdu.need("chipx", "chipy", "x", "y", "energy", "ccd_id"):
         if column.name.lower() in ("x", "y") and (column.letter not in "ED" or not column.is_scalar):
             raise InputError(f"{name}: the column {column.name} must hold one real number an event")
     own, other = (text_of(header, "GAINFILE") for header in (file.hdu.header, source_header))
     if own and other and own != other:
-        warn(f"{name}: its energies are by {own} (GAINFILE), and those of the observation by {other}: lines of the "
+        warn(f"{name}: its energies use {own} (GAINFILE), but those of the observation {other}: lines of the "
              "background may be shifted by some eV")
 
 
@@ -215,7 +215,7 @@ def _scales(parts: Sequence[_Part], source: ParticleCounts) -> dict[int, ChipSca
         for chip in sorted(part.chips):
             if chip in scales:
                 raise InputError(f"{part.name}: has events of chip {chip}, as another file has; give each chip once "
-                                 "([ccd_id=..] behind the name chooses)")
+                                 "(select it by [ccd_id=..] after the name)")
             scales[chip] = scale_by_particles(chip, part.header, source, part.particles)
     if not scales:
         raise InputError(f"{', '.join(str(part.name) for part in parts)}: has no events on the chips of {source.name}; "
@@ -224,16 +224,16 @@ def _scales(parts: Sequence[_Part], source: ParticleCounts) -> dict[int, ChipSca
 
 
 def _header(parts: Sequence[_Part], scales: dict[int, ChipScale]) -> "Header":
-    """The header of all files' events, with the exposures of their chips and the scales."""
+    """Return the header of the joined events, with the exposures of their chips and the scales."""
     first = parts[0]
     header = first.header.copy()
     width = next((block.dtype for block in first.rows), None)
     coords = ImageCoords.from_events(first.header)
     for part in parts:
         if any(block.dtype != width for block in part.rows):
-            raise InputError(f"{part.name}: has other columns than {first.name}: they cannot be one file")
+            raise InputError(f"{part.name}: has other columns than {first.name}: they cannot be joined")
         if not physical_agree(coords, ImageCoords.from_events(part.header)):
-            raise InputError(f"{part.name}: has another tangent point than {first.name}: they cannot be one file")
+            raise InputError(f"{part.name}: has another tangent point than {first.name}: they cannot be joined")
         header.update({key: part.header[key] for chip in part.chips for stem in _TIMES
                        if (key := f"{stem}{chip}") in part.header})
     for chip, scale in scales.items():

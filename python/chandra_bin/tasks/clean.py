@@ -1,4 +1,4 @@
-"""Steps 5 and 6 of the reference: scaled flux, sources removed, images cropped, and a mask with every set."""
+"""Steps 5 and 6 of the pipeline: scaled flux, removal of sources, cropped images, and the mask of each set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,26 +24,26 @@ _FILLED_END = "_filled.img"
 
 @dataclass(frozen=True)
 class ScaledFlux:
-    """What a flux image was multiplied by."""
+    """The factors that a flux image was multiplied by."""
 
     file: Path
     scale: float
     factor: float
 
     def sn_in_counts(self, sn: float) -> float:
-        """The S/N in counts of bins that are made to ``sn`` in this image."""
+        """Return the S/N in counts of bins that reach ``sn`` in this image."""
         return sn_in_counts(sn, self.factor)
 
 
 @dataclass(frozen=True)
 class ImageCounts:
-    """Where the sum of an image went: ``kept + removed + outside`` is what the input held."""
+    """The parts of the sum of an image: ``kept + removed + outside`` is the sum of the input."""
 
     kept: float
     removed: float
-    """In sources, or without data in another image of the set."""
+    """Sum in sources, and where another image of the set has no data."""
     outside: float
-    """Outside the area."""
+    """Sum outside the area."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ class Cleaned:
     mask_file: Path
     shape: tuple[int, int]
     first: tuple[int, int]
-    """The pixel (x, y) of the input that is the first now."""
+    """The pixel (x, y) of the input that is the first of the output."""
     used: int
-    """Pixels of 1 in the mask."""
+    """Number of pixels that are 1 in the mask."""
     sums: Mapping[Path, ImageCounts]
     """By output."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """An image for looking at."""
+    """An image with filled sources, for display."""
 
     file: Path
     pixels: int
@@ -71,10 +71,11 @@ class Filled:
 
 def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor: float = FLUX_FACTOR,
                clobber: bool = False) -> ScaledFlux:
-    """Writes the reference's scaled flux (``scaled_broad_flux.fits``): ``factor`` F mean(C) / mean(F), float32.
+    """Write the scaled flux of the step scripts (``scaled_broad_flux.fits``): ``factor`` F mean(C) / mean(F), float32.
 
-    Its S/N is not that of counts: see `ScaledFlux.sn_in_counts`; the header has FLUXFAC (the factor) and FLUXSCAL (what
-    F was multiplied by). Better give the binner counts, background and exposure. Raises `InputError` and `OutputError`.
+    Its S/N differs from that of counts, see `ScaledFlux.sn_in_counts`: prefer to bin counts with background and
+    exposure. The header has FLUXFAC (``factor``) and FLUXSCAL (the product that multiplies F). Raises `InputError` and
+    `OutputError`.
     """
     out = Path(out)
     with Outputs([out], inputs=files_of(flux, counts), clobber=clobber) as outputs:
@@ -87,7 +88,7 @@ def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor:
         header = product_header(fluxes.header, history("scaled flux", {
             "flux": plain_name(flux), "counts": plain_name(counts), "factor": factor}), FLUXFAC=factor, FLUXSCAL=scale,
             HDUNAME="SCALED_FLUX", CONTENT="SCALED_FLUX", **calib_of(image.header))
-        # The area was divided out of the flux; what this is in is neither that unit nor counts.
+        # The scaled flux is neither in the unit of the flux nor in counts.
         header.remove("EFFAREA", ignore_missing=True)
         with outputs.open(out) as file:
             write_image(file, scaled.astype(np.float32), header)
@@ -97,24 +98,24 @@ def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor:
 def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: str | Path, *,
                    exclude: Sequence[str | Path] = (), area: str | Path | None = None, expmap: str | Path | None = None,
                    mask: str | Path | None = None, clobber: bool = False) -> Cleaned:
-    """Removes sources from images of one grid, crops them, and writes the mask of what is left.
+    """Remove sources from images of one grid, crop the images, and write the mask of the remaining pixels.
 
     Parameters
     ----------
     images : output to input (virtual names): counts, exposure map, flux, background, ratio ...
-    mask_out : ``broad_mask.fits``: int16, 1 where a pixel is to be used; the binner is always given it.
-    exclude : region files of what is removed.
-    area : region file of the area of interest (``square.reg``): images are cropped to the box around it, and what is
-        outside it is removed too.
-    expmap : exposure map: pixels whose exposure is not above 0 are not used.
-    mask : FITS mask to begin with: 0 is not used.
+    mask_out : ``broad_mask.fits``: int16, 1 where a pixel is used, for the binner.
+    exclude : region files of the sources to remove.
+    area : region file of the area of interest (``square.reg``): images are cropped to the box around it, and pixels
+        outside it are removed, too.
+    expmap : exposure map: pixels whose exposure is not above 0 are excluded from the mask.
+    mask : FITS mask to begin with: pixels of 0 are excluded.
 
-    Removed pixels are 0 in images of whole numbers and NaN in others; those of the mask are also without use where an
-    image of the set is NaN. Sky and physical coordinates stay those of the pixels. Raises `InputError`, also where no
-    pixel is left, and `OutputError`; no file is written then.
+    Removed pixels are 0 in images of whole numbers and NaN in others; the mask also excludes pixels where an image of
+    the set is NaN. Sky and physical coordinates of the pixels do not change. Raises `InputError`, also where no pixel
+    is left, and `OutputError`; no file is written then.
     """
     if not images:
-        raise InputError("there is no image to remove sources from")
+        raise InputError("images is empty: give at least one image to remove sources from")
     named = {Path(out): Path(name) for out, name in images.items()}
     mask_out, regions = Path(mask_out), tuple(map(Path, exclude))
     area, expmap, mask = (None if each is None else Path(each) for each in (area, expmap, mask))
@@ -136,7 +137,7 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
         for image in read.values():
             use &= ~np.isnan(image.data)
         if not (use & inside).any():
-            raise InputError(f"{first_image.path}: all {size_text(shape)} pixels are removed; nothing is left to use")
+            raise InputError(f"{first_image.path}: all {size_text(shape)} pixels are removed; at least one must remain")
         (x0, x1), (y0, y1) = box
         cut = slice(y0, y1), slice(x0, x1)
         lines = history("remove sources", {"images": tuple(named.values()), "exclude": regions, "area": area,
@@ -157,16 +158,16 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
 def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path | None = None, *,
                expmap: str | Path | None = None, mask: str | Path | None = None, seed: int = 0,
                clobber: bool = False) -> Filled:
-    """Writes ``{image}_filled.img``: sources filled with draws of what is around each, to be looked at.
+    """Write ``{image}_filled.img``, for display: sources are filled with random values from their surroundings.
 
-    Its header says FILLED, and neither the binning nor the spectra take it. ``out`` must end in ``_filled.img``.
+    Its header has FILLED, and the binning and the spectra refuse it. ``out`` must end in ``_filled.img``.
     Raises `InputError` and `OutputError`.
     """
     image, regions = Path(image), tuple(map(Path, sources))
     expmap, mask = (None if each is None else Path(each) for each in (expmap, mask))
     out = Path(out) if out else image.with_name(f"{image.name.split('.')[0]}{_FILLED_END}")
     if not out.name.endswith(_FILLED_END):
-        raise InputError(f"{out}: the name of a filled image ends in {_FILLED_END}, so that nobody takes it for counts")
+        raise InputError(f"{out}: the name of a filled image must end in {_FILLED_END}, as its pixels are not counts")
     with Outputs([out], inputs=[*files_of(image, expmap, mask), *regions], clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_exposure(expmap, pixels)
@@ -176,8 +177,8 @@ def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path
             filled, lost = fill_sources(pixels.data, removed, exposure=None if exposure is None else exposure.data,
                                         mask=unused, seed=seed)
         if lost:
-            warn(f"{image}: {counted(lost, 'pixel')} of sources had nothing around to be filled from; the "
-                 "value there is 0")
+            warn(f"{image}: {counted(lost, 'pixel')} of sources had no surroundings to fill from; the value there "
+                 "is 0")
         header = product_header(pixels.header, history("fill sources", {
             "image": plain_name(image), "sources": regions, "expmap": expmap, "mask": mask, "seed": seed}),
             BUNIT="count", **({} if exposure is None else calib_of(exposure.header)))
@@ -196,7 +197,7 @@ def _read_set(images: Mapping[Path, Path]) -> dict[Path, Image]:
 
 
 def _area(area: Path | None, coords: ImageCoords, image: Image) -> tuple[NDArray[np.bool_], list[list[int]]]:
-    """Pixels of the area of interest, and the box [[x0, x1], [y0, y1]] to crop to."""
+    """Return the pixels of the area of interest, and the box [[x0, x1], [y0, y1]] to crop to."""
     ny, nx = image.data.shape
     if area is None:
         return np.ones((ny, nx), bool), [[0, nx], [0, ny]]

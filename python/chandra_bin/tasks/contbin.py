@@ -1,4 +1,4 @@
-"""The original's main program: same options, same files, same pixels."""
+"""The program ``contbin`` of the original suite: same options, same files, same pixels."""
 
 import logging
 from collections.abc import Callable
@@ -47,19 +47,20 @@ class ContbinFiles:
 
     @classmethod
     def inside(cls, folder: Path) -> Self:
-        """The usual names in a folder."""
+        """Return the usual names in a folder."""
         return cls(*(folder / path for path in cls().all))
 
     @property
     def all(self) -> list[Path]:
+        """All six files."""
         return [self.out, self.sn, self.binmap, self.mask, self.sn_histogram, self.signal_histogram]
 
 
 @dataclass(frozen=True, repr=False)
 class ContbinOptions(Options):
-    """The options of the original, with the names, meanings and defaults that they have there.
+    """The options of the original contbin, with the same names, meanings and defaults.
 
-    ``exclude`` and ``keep``, which the original has not, are region files as in `ImageFiles`.
+    ``exclude`` and ``keep``, which the original lacks, are region files as in `ImageFiles`.
     """
 
     out: Path = ContbinFiles.out
@@ -83,8 +84,8 @@ class ContbinOptions(Options):
     scrublarge: float | None = None
 
     def binning(self) -> BinningOptions:
-        """The same options under our names. Raises `InputError` for one that is out of range."""
-        # No bin holds more than all pixels: a larger fraction, which the original takes, changes nothing.
+        """Return the options as `BinningOptions`. Raises `InputError` for one that is out of range."""
+        # No bin holds more than all pixels: a larger fraction, which the original accepts, changes nothing.
         scrub_large = None if self.scrublarge is not None and 1 < self.scrublarge < np.inf else self.scrublarge
         return BinningOptions(
             sn=self.sn, smooth_sn=self.smoothsn, contours="counts" if self.smoothed is None else None,
@@ -93,14 +94,14 @@ class ContbinOptions(Options):
 
     @property
     def inputs(self) -> list[Path]:
-        """Every file that is read with the image."""
+        """Return every file that is read with the image."""
         files = (self.bg, self.mask, self.smoothed, self.expmap, self.bgexpmap, self.noisemap)
         return [*(path for path in files if path is not None), *self.exclude, *self.keep]
 
 
 def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, threads: int = 1,
                    progress: Callable[[float], None] | None = None) -> ContourBins:
-    """Bins an image as the original's ``contbin`` does.
+    """Bin an image as the original ``contbin`` does.
 
     Writes (and replaces) ``out``, ``outsn`` and ``outbinmap`` of the options, and in the working directory
     contbin_mask.fits, bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an
@@ -125,7 +126,7 @@ def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, thread
 
 def _read_arrays(counts: Image, options: ContbinOptions,
                  binning: BinningOptions) -> tuple[NDArray[np.int16], ImageArrays]:
-    """The mask, (ny, nx), in contbin's sense, and the images to bin."""
+    """Return the mask, (ny, nx), in contbin's sense, and the images to bin."""
     background = None if options.bg is None else refuse_filled(read_like(options.bg, counts, "background"))
     exposures = _exposures(counts, background, options.expmap, options.bgexpmap)
     mask = mask_values(counts, options.mask, options.automask, options.exclude, options.keep)
@@ -141,7 +142,7 @@ def _read_arrays(counts: Image, options: ContbinOptions,
 
 def write_contbin_files(outputs: Outputs, files: ContbinFiles, bins: ContourBins, mask: NDArray[np.int16],
                         image: Image, lines: list[str], sn: NDArray[np.float64] | None = None) -> None:
-    """Writes the original's six products, with the header of ``image`` and ``lines`` of HISTORY.
+    """Write the original's six products, with the header of ``image`` and ``lines`` of HISTORY.
 
     ``sn`` replaces the S/N of the bins in contbin_sn.fits and in its histogram.
     """

@@ -24,7 +24,7 @@ from .inputs import files_of, is_table, plain_name, read_image
 
 @dataclass(frozen=True)
 class Copied:
-    """What a copy holds."""
+    """The kind and size of a copy."""
 
     kind: str
     """``events``, ``rows``, ``image`` or ``histogram``."""
@@ -33,16 +33,15 @@ class Copied:
     counts: float
     """Rows, or the sum of the pixels."""
     of: int | None
-    """Rows that the table had."""
+    """Number of rows of the input table."""
 
 
 def copy_file(name: Name, out: Path, *, keywords: Mapping[str, Any] | None = None,
               clobber: bool = False) -> Copied:
-    """Writes what a virtual name means, as CIAO's dmcopy: filtered events with their good times, or an image.
+    """Write the data of a virtual name, as CIAO's dmcopy: filtered events with their GTIs, or an image.
 
-    Events keep all keywords; exposures, good times of each chip and the data subspace are those that the filters
-    leave. ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is
-    written then.
+    Events keep all keywords; exposures, GTIs of each chip and the data subspace are updated for the filters.
+    ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is written then.
     """
     parsed = named_file(name)
     parameters = {"infile": plain_name(parsed)}
@@ -72,7 +71,7 @@ def _write_binned(name: VirtualFile, out: Path, outputs: Outputs, parameters: Pa
 
 def write_filtered(name: VirtualFile, out: Path, outputs: Outputs, parameters: Parameters,
                    keywords: Mapping[str, Any], change: Callable[[EventFile], Change] | None = None) -> Copied:
-    """Write the rows that a name means; ``change`` of the open file changes rows before they are filtered."""
+    """Write the rows of a virtual name; ``change`` of the open file changes rows before they are filtered."""
     with open_events(name, also=(Columns,), any_table=True) as events:
         numbers = chosen_columns(name, events)
         passing = (block.kept(block.rows) for block in events.blocks(change=change and change(events)))
@@ -97,7 +96,7 @@ def write_filtered(name: VirtualFile, out: Path, outputs: Outputs, parameters: P
 
 
 def chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
-    """The columns to keep, from 0, in the order that was asked for; None for all."""
+    """Return the indices of the columns to keep, in the requested order; None for all."""
     names = list(events.hdu.columns)
     for choice in name.columns:
         wanted: list[str] = []
@@ -111,7 +110,7 @@ def chosen_columns(name: VirtualFile, events: EventFile) -> list[int] | None:
 
 
 def with_fields(rows: Rows, numbers: list[int]) -> Rows:
-    """Rows with these fields only, in this order."""
+    """Return rows with only these fields, in this order."""
     fields = [cast(tuple[str, ...], rows.dtype.names)[number] for number in numbers]
     made = np.empty(len(rows), np.dtype([(field, rows.dtype[field]) for field in fields]))
     for field in fields:

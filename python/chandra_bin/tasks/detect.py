@@ -1,4 +1,4 @@
-"""Sources found in images: the table, the region file, and the images that belong to them."""
+"""Detect sources in images, and write their table, region file and images."""
 
 import glob
 from collections.abc import Callable, Sequence
@@ -32,9 +32,9 @@ from .inputs import files_of, is_table, read_image, read_on_grid, refuse_filled
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# The enclosed fraction that the radii of a PSF map without a keyword ECF are for.
+# The enclosed fraction of the radii of a PSF map without a keyword ECF.
 _USUAL_ECF = 0.9
-# Sides of pixels that differ by less than this part are one.
+# Sides of pixels that differ by less than this fraction count as equal.
 _SAME_SCALE = 1e-3
 
 
@@ -43,10 +43,9 @@ class DetectionFiles(Options):
     """The files that are written."""
 
     table: Path
-    """The sources (FITS, block SRCLIST), a region file of CIAO too."""
+    """The sources (FITS, block SRCLIST), which CIAO also reads as a region file."""
     regions: Path | None = None
-    """Ellipses in CIAO's physical coordinates. Not written without a source: no tool reads a region file without a
-    shape."""
+    """Ellipses in CIAO's physical coordinates. Not written without a source: no tool reads an empty region file."""
     scellfile: Path | None = None
     """An image of the cells: the number of the source."""
     defnbkgfile: Path | None = None
@@ -57,7 +56,7 @@ class DetectionFiles(Options):
 
 @dataclass(frozen=True, eq=False)
 class Detected:
-    """What was found, and which files hold it."""
+    """The sources, and the files that were written."""
 
     detection: Detection
     files: list[Path]
@@ -67,17 +66,17 @@ def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOption
                     expmap: Path | None = None, psfmap: Path | None = None, psfecf: float | None = None,
                     cluster: Path | None = None, clobber: bool = False,
                     progress: Callable[[float], None] | None = None) -> Detected:
-    """Writes the sources of an image of counts, as CIAO's ``wavdetect`` does, found by `detect_sources`.
+    """Detect the sources of a counts image by `detect_sources`, and write files like those of CIAO's ``wavdetect``.
 
     Parameters
     ----------
     files : in the table, RA_ERR, DEC_ERR, X_ERR and Y_ERR are the errors of the position (1 sigma), THETA is the
         off-axis angle (arcmin; only where the header of the image has RA_PNT and DEC_PNT), PSFRATIO the size over that
-        of the PSF. The header has the number of false sources to be expected (NFALSE), see `Detection.expected_false`.
-    options : how to search; None: the defaults.
-    expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so is what is written. The radii of
-        the PSF map hold ``psfecf`` of the photons of a point source (None: what its keyword ECF says, or else 0.9), in
-        the unit of its BUNIT: arcsec, or pixels.
+        of the PSF. The header has the expected number of false sources (NFALSE), see `Detection.expected_false`.
+    options : options of the search; None: the defaults.
+    expmap, psfmap : on the grid of the image. Where one is approximate (CALIB), so are the products. The radii of the
+        PSF map hold ``psfecf`` of the photons of a point source (None: its keyword ECF, or else 0.9), in the unit of
+        its BUNIT: arcsec, or pixels.
     cluster : region whose sources are left out.
 
     Raises `InputError` and `OutputError`; no file is written then.
@@ -100,14 +99,14 @@ def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOption
                              psf_sigma_px=sigmas, unwanted=unwanted)
         if exposure is None:
             warn_of_rims(counts, "the rims of the field look like sources; give --expmap")
-        counts = counts.without_pixels()  # their memory is for the search
+        counts = counts.without_pixels()  # free their memory for the search
         exposure, psf = (each and each.without_pixels() for each in (exposure, psf))
         found = search(ready, options, progress)
         used: dict[str, object] = {"infile": image, "expmap": expmap, "psfmap": psfmap, "psfecf": psfecf,
                                    "cluster": cluster}
         _write(outputs, files, found, options, used, counts, exposure, psf)
     if files.regions is not None and not found.sources:
-        warn(f"{files.regions}: not written, as there is no source, and no tool reads a region file without a shape")
+        warn(f"{files.regions}: not written: no source was detected, and no tool reads a region file without a shape")
         wanted.remove(files.regions)
     return Detected(found, wanted)
 
@@ -138,7 +137,7 @@ def _write(outputs: Outputs, files: DetectionFiles, found: Detection, options: D
 
 
 def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any], dict[str, str]]]:
-    """Source cells, background per exposure and reconstructed sources, with their keywords."""
+    """Return source cells, background per exposure and reconstructed sources, with their keywords."""
     largest, per = np.float32(1), ""
     if exposure is not None:
         largest, per = np.float32(found.largest_exposure), f"/({exposure.header.get('BUNIT') or 'exposure'})"
@@ -148,7 +147,7 @@ def _images(found: Detection, exposure: Image | None) -> list[tuple[NDArray[Any]
 
 
 def _shape_of(name: Name) -> tuple[int, int] | None:
-    """What the header says of the pixels of an image, without reading it; None where only reading tells."""
+    """Return the shape of an image from its header alone; None where the image must be read."""
     parsed = named_file(name)
     if parsed.steps or not parsed.file.is_file() or is_table(parsed):
         return None
@@ -161,11 +160,11 @@ def _shape_of(name: Name) -> tuple[int, int] | None:
 
 
 def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
-    """The PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
+    """Return the PSF's sigma in pixels: a Gaussian holds the fraction f within sigma sqrt(-2 ln(1 - f))."""
     fraction = psf.number("ECF", _USUAL_ECF) if ecf is None else ecf
     if not 0 < fraction < 1:
-        raise InputError(f"{psf.path}: the enclosed fraction of the PSF is {fraction:.15g}, and must be between 0 and "
-                         "1: give --psfecf")
+        raise InputError(f"{psf.path}: the enclosed fraction of the PSF must be between 0 and 1, got "
+                         f"{fraction:.15g}: give --psfecf")
     unit = str(psf.header.get("BUNIT", "arcsec")).strip().lower()
     if unit in ("arcsec", "arcsecond", ""):
         with about(image.path):
@@ -176,14 +175,14 @@ def _sigmas(psf: Image, ecf: float | None, image: Image) -> NDArray[np.float32]:
         with about(image.path):
             pixel = np.abs(ImageCoords(image.header).need_physical().scale).mean()
     else:
-        raise InputError(f"{psf.path}: the unit is {unit!r} (BUNIT), and should be arcsec, logical or physical")
+        raise InputError(f"{psf.path}: the unit (BUNIT) must be arcsec, logical or physical, got {unit!r}")
     radius = np.where(psf.data > 0, psf.data, np.nan)
     made: NDArray[np.float32] = (radius / (pixel * np.sqrt(-2 * np.log1p(-fraction)))).astype(np.float32)
     return made
 
 
 def _pixel_arcsec(coords: ImageCoords, radii: NDArray[Any]) -> Any:
-    """The side of a pixel in arcsec: that of each pixel with a radius, or one where all agree to 0.1 %."""
+    """Return the side of pixels in arcsec: of each pixel with a radius, or one number where all agree to 0.1 %."""
     ny, nx = radii.shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
     sides = np.sqrt(coords.pixel_areas_arcsec2(x, y))
@@ -239,7 +238,7 @@ def _write_table(file: BinaryIO, found: Detection, image: Image, exposure: Image
     write_rows(file, table, [rows])
 
 
-# Keywords of an image's pixels, which would mislead in a table.
+# Keywords that describe an image's pixels and would be wrong in a table.
 _OF_PIXELS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX", "CDELT", "LTV", "LTM", "WCSTY", "MTYPE", "MFORM", "DSTYP", "DSVAL",
               "DSFORM", "DSREF", "DSUNIT")
 

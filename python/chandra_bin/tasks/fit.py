@@ -35,14 +35,10 @@ _KINDS_OF_CHIPS = 2
 
 @dataclass(frozen=True, eq=False)
 class FittedSpectra:
-    """What was fitted, and the fit."""
+    """The spectra and templates, and their fit."""
 
     spectra: BinSpectra
-    templates: Templates
-    """Of the given column density and redshift."""
     result: FitResult
-    family: TemplateFamily | None
-    """Templates of other column densities or redshifts, where one of these was tied or free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +95,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
                       options: FitOptions | None = None, band_kev: tuple[float, float] = FIT_BAND_KEV,
                       threads: int = 1, progress: Callable[[float], object] | None = None,
                       engine: Engine | None = None, clobber: bool = False) -> FittedSpectra:
-    """Fits temperature, abundance and norm of each bin to its spectra in all observations, and writes a table.
+    """Fit temperature, abundance and norm of each bin to its spectra in all observations, and write a table.
 
     The spectra in groups of channels, with their backgrounds and best models, are written too: see ``shown_file``.
 
@@ -143,7 +139,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
-    return FittedSpectra(binned, templates, result, family)
+    return FittedSpectra(binned, result)
 
 
 def shown_file(fit: Path) -> Path:
@@ -153,7 +149,7 @@ def shown_file(fit: Path) -> Path:
 
 def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Path],
                    spectra: Sequence[SpectraOfBins]) -> None:
-    """Raises `InputError` for spectra and responses of different bins."""
+    """Raise `InputError` for spectra and responses of different bins."""
     for file, each in zip(files, spectra, strict=True):
         if each.ids.get("BINUSED") != weights.ids.get("BINUSED"):
             raise InputError(f"{file}: is of other bins than {responses}: make both of one binmap, with the same mask "
@@ -161,7 +157,7 @@ def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Pa
 
 
 def _background(files: Sequence[Path], spectra: Sequence[SpectraOfBins]) -> str:
-    """What the spectra have for a background; warns of those without."""
+    """Return the kind of background of the spectra; warn of spectra without one."""
     without = [file for file, each in zip(files, spectra, strict=True) if each.off_counts is None]
     if without:
         others = f" (and {len(without) - 1} others)" if len(without) > 1 else ""
@@ -180,7 +176,7 @@ def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:
 
 
 def _responses(tiles: Sequence[ResponseTile]) -> Iterator[Response]:
-    """The responses of tiles; a matrix that several share is read once."""
+    """Yield the responses of tiles; a matrix that several tiles share is read once."""
     known: dict[Path, Rmf] = {}
     for tile in tiles:
         if tile.rmf not in known:
@@ -190,7 +186,7 @@ def _responses(tiles: Sequence[ResponseTile]) -> Iterator[Response]:
 
 def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: ResponseWeights, used: Wholes,
             templates: Templates) -> BinSpectra:
-    """The data sets of all observations, sorted by bin."""
+    """Return the data sets of all observations, sorted by bin."""
     channels = slice(templates.first_channel - 1, templates.first_channel - 1 + templates.rates.shape[3])
     parts = [_of_observation(obsid, each, weights, used, channels) for obsid, each in zip(obsids, spectra, strict=True)]
     bin, counts, exposure, ratio, off, hard, group = (np.concatenate(arrays) for arrays in
@@ -228,6 +224,7 @@ def _of_observation(obsid: int, spectra: SpectraOfBins, weights: ResponseWeights
             rows.append((response[part], of_response[part] / (seconds if seconds > 0 else np.inf)))
     counts = spectra.counts[:, channels]
     all_off = np.zeros_like(spectra.counts) if spectra.off_counts is None else spectra.off_counts
-    hard = all_off[:, band_channels(PARTICLE_EV)].sum(axis=1)
+    particles = band_channels(PARTICLE_EV)  # outside the fitted band, which holds its counts already
+    hard = all_off[:, max(particles.start, channels.stop):particles.stop].sum(axis=1)
     group = _KINDS_OF_CHIPS * obsid + np.isin(spectra.chip, list(acis.BACK_ILLUMINATED))
     return spectra.bin, counts, spectra.exposure_s, spectra.off_ratio, all_off[:, channels], hard, group, rows

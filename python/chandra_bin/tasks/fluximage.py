@@ -1,4 +1,4 @@
-"""Images, exposure maps, fluxes and PSF sizes of an observation, with the names of CIAO's fluximage."""
+"""Images, exposure maps, fluxes and PSF maps of an observation, with the file names of CIAO's fluximage."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 Units = Literal["area", "time"]
 
-# What the maps of a band, one after the other, take in memory.
+# Memory per pixel of the maps of a band, which are made one after another.
 _BYTES_A_PIXEL = 45
 
 
@@ -46,27 +46,27 @@ class FluxImage:
 
     band: Band
     counts: int
-    """In the image, after the threshold."""
+    """Counts in the image, after the threshold."""
     cut: int
     """Counts where the exposure is below the threshold."""
     exposure: float
-    """The largest: cm² s, or s."""
+    """The largest exposure, cm² s, or s."""
     files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class FluxImages:
-    """What `make_flux_images` made."""
+    """The results of `make_flux_images`."""
 
     grid: Grid
     bands: tuple[FluxImage, ...]
     sources: dict[str, str]
-    """Where the aspect, the chips' places, and bad pixels come from, as keywords of the products."""
+    """Keywords of the products: the sources of the aspect, the places of chips, and bad pixels."""
 
 
 @dataclass(frozen=True)
 class ExposureSettings:
-    """How exposure maps are made."""
+    """Options of exposure maps."""
 
     units: Units = "area"
     area_cm2: float | None = None
@@ -75,25 +75,25 @@ class ExposureSettings:
 
     def __post_init__(self) -> None:
         if self.units not in ("area", "time"):
-            raise InputError(f"the units are {self.units!r}, and should be area or time")
+            raise InputError(f"units must be area or time, got {self.units!r}")
         if self.area_cm2 is not None and not (np.isfinite(self.area_cm2) and self.area_cm2 > 0):
-            raise InputError(f"the area is {self.area_cm2:.15g} cm², and must be above 0")
+            raise InputError(f"the area must be above 0, got {self.area_cm2:.15g} cm²")
         if self.slope is not None and not 0 <= self.slope <= 1:
-            raise InputError(f"the vignetting is {self.slope:.15g}, and should be from 0 (none) to 1: the part of the "
-                             "area that is lost at 10 arcmin")
+            raise InputError(f"the vignetting must be from 0 (none) to 1, the fraction of the area that is lost at "
+                             f"10 arcmin, got {self.slope:.15g}")
         if self.area_cm2 is not None and self.units == "time":
-            raise InputError("units=time has no area: leave --area out")
+            raise InputError("units=time uses no area: leave --area out")
         self.least(np.zeros((1, 1), np.float32))
 
     @property
     def used_slope(self) -> float:
-        """The vignetting's; exposure times have none."""
+        """The slope of the vignetting; 0 for exposure times."""
         if self.slope is not None:
             return self.slope
         return acis.VIGNETTING_SLOPE if self.units == "area" else 0.0
 
     def area_of(self, band: Band) -> float:
-        """cm² on axis; 1 for times."""
+        """Return the area on axis, cm²; 1 for exposure times."""
         if self.units == "time":
             return 1.0
         made = self.area_cm2 or float(acis.effective_area_cm2(1000 * band.effective_kev))
@@ -102,23 +102,23 @@ class ExposureSettings:
         return made
 
     def warn_of_grating(self, header: "Header", file: Path) -> None:
-        """Warns where the area of an observation with a grating is that of the telescope without one."""
+        """Warn of an observation with a grating for which the area without a grating is used."""
         name = grating_of(header)
         if name and self.units == "area" and self.area_cm2 is None:
-            warn(f"{file}: GRATING = {name}: the zeroth-order area is not known here, and the area without a "
-                 "grating is used: exposure is 2 to 3 times too high and flux as much too low; give the zeroth-order "
+            warn(f"{file}: GRATING = {name}: the zeroth-order area is unknown, so the area without a grating is "
+                 "used: exposure is 2 to 3 times too high and flux too low by the same factor; give the zeroth-order "
                  "area (cm**2) by --area, or use CIAO's fluximage")
 
     def least(self, exposure: Float32s) -> float:
-        """The exposure that a pixel must have."""
+        """Return the exposure threshold of pixels."""
         text = self.threshold.strip()
         try:
             value = float(text.removesuffix("%"))
         except ValueError:
             value = np.nan
         if not (value >= 0 and (value < 100 or not text.endswith("%"))):
-            raise InputError(f"the threshold is {self.threshold!r}: give a percentage of the largest exposure, 1.5%, "
-                             "or an exposure")
+            raise InputError(f"the threshold must be a percentage of the largest exposure, such as 1.5%, or an "
+                             f"exposure, got {self.threshold!r}")
         return float(exposure.max(initial=0)) * value / 100 if text.endswith("%") else value
 
     def keywords(self, band: Band) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class ExposureSettings:
         return made if self.units == "time" else {**made, "EFFAREA": self.area_of(band)}
 
     def note(self) -> str:
-        """How the approximation is made, for HISTORY."""
+        """Return a description of the approximation, for HISTORY."""
         mirror = (f"vignetting 1 - {self.used_slope:g} (theta/10')^2 around the pointing" if self.used_slope
                   else "no vignetting")
         area = "" if self.units == "time" else ", one area on axis for all chips (EFFAREA, cm**2)"
@@ -143,32 +143,32 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
                      settings: ExposureSettings | None = None, files: AncillaryChoice | None = None,
                      psfecf: float | None = None, xygrid: Path | None = None, threads: int = 1,
                      clobber: bool = False) -> FluxImages:
-    """Writes image, exposure map and flux of each band, and the size of the PSF, all on one grid.
+    """Write image, exposure map and flux of each band, and the map of PSF radii, all on one grid.
 
     The files are ``{outroot}_{band}_thresh.img``, ``_thresh.expmap``, ``_flux.img`` and, with ``psfecf``,
     ``_thresh.psfmap``; an ``outroot`` that ends in ``/`` is a folder.
 
     Parameters
     ----------
-    name : event file, with filters or not. Pixels have the exposure of the part that regions in filters leave of them.
+    name : event file, with or without filters. The exposure of a pixel is that of the part within region filters.
     bands : broad, soft, medium, hard, ultrasoft, csc (soft, medium and hard), or ``low:high:effective`` in keV, joined
         by commas.
-    binsize : sky pixels a pixel; None: 1.
-    settings : how exposure maps are made; None: the defaults.
-    files : aspect solution, bad pixels, mask and outlines; None: those found beside the event file.
+    binsize : size of a pixel in sky pixels; None: 1.
+    settings : options of exposure maps; None: the defaults.
+    files : aspect solution, bad pixels, mask and outlines; None: those found in the folder of the event file.
     psfecf : the fraction of a point source within the radii of the PSF map.
-    xygrid : an image whose grid is taken, instead of what the chips saw; ``binsize`` is its own then.
+    xygrid : an image whose grid and pixel size are used; None: a grid around all that the chips saw.
 
-    Exposure maps are approximate, and headers say how (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no
-    file is written then.
+    Exposure maps are approximate, as headers state (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no file
+    is written then.
     """
     settings, files = settings or ExposureSettings(), AncillaryChoice.or_defaults(files)
     wanted = parse_bands(bands)
     parsed = named_file(name)
     if parsed.binning is not None:
-        raise parsed.error(parsed.binning.at, "fluximage makes the images itself: leave this out, and give --binsize")
+        raise parsed.error(parsed.binning.at, "fluximage bins the images itself: remove this, and give --binsize")
     if binsize is not None and xygrid is not None:
-        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both say how large pixels are: give one of "
+        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both set the size of pixels: give one of "
                          "them")
     binsize = 1.0 if binsize is None else binsize
     check_binsize(binsize, exposed=True)
@@ -195,25 +195,25 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
         parts = chip_exposures(how.views, grid, how.axis, slope=settings.used_slope, threads=threads)
         seconds = without_removed(sum_exposures(parts, grid), grid, rows)
         if not seconds.any():
-            raise InputError(f"{parsed}: no pixel of the grid was exposed; look at the filters, and at --xygrid")
+            raise InputError(f"{parsed}: no pixel of the grid was exposed; check the filters and --xygrid")
         maps = _Maps(events, grid, seconds, how, settings, psfecf, lines, threads)
         made = tuple(maps.write(outputs, products[band.label], band) for band in reporting(wanted))
         return FluxImages(grid, made, how.keywords)
 
 
 def _events(name: VirtualFile, columns: list[str]) -> tuple[Events, Events]:
-    """The events that pass the filters, and all: those that filters remove tell where chips lie, too."""
+    """Return the events that pass the filters, and all events, which place the chips."""
     if name.filters:
         events, every = read_passing_and_all(name, columns, of_all=[each for each in columns if each != "energy"])
     else:
         events = every = read_events(name, columns)
     if not len(events):
-        raise InputError(f"{name}: no event passes the filters: there is nothing to make images of")
+        raise InputError(f"{name}: no event passes the filters: change them to make images")
     return events, every
 
 
 def check_binsize(binsize: float, *, exposed: bool) -> None:
-    """Raises `InputError` for pixels of no size and, with an exposure map, for those that are larger than a chip."""
+    """Raise `InputError` for a pixel size that is not positive or, with an exposure map, larger than a chip."""
     if not (np.isfinite(binsize) and binsize > 0):
         raise InputError(f"the pixel size must be positive, not {binsize:.15g}")
     if exposed and binsize > acis.CHIP_PX:
@@ -223,14 +223,14 @@ def check_binsize(binsize: float, *, exposed: bool) -> None:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """What is wrong with the file is said once, when its events are read."""
+    """Suppress warnings of a file that are issued again when its events are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
-    """The header, the filters, and the columns to read, of which x, y and energy must be there."""
+    """Return the header, the filters, and the columns to read; the columns x, y and energy must exist."""
     with _without_warnings(), open_events(name) as file:
         columns = [column.name.lower() for column in file.hdu.need("x", "y", "energy")]
         if not file.hdu.rows:
@@ -240,7 +240,7 @@ def _look(name: VirtualFile) -> tuple["Header", RowFilter, list[str]]:
 
 
 def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: Path | None) -> Grid:
-    """The pixels of all images: what the chips saw, as far as filters leave it, or those of another image."""
+    """Return the grid of all images: around all that the chips saw within the filters, or that of another image."""
     if like is not None:
         return _grid_of_image(like, events)
     (x0, x1), (y0, y1) = outline_box(how.views)
@@ -248,7 +248,7 @@ def _grid(how: Observed, events: Events, rows: RowFilter, binsize: float, like: 
     for name, low, high in (("x", x0, x1), ("y", y0, y1)):
         least, most = rows.limits(name)
         if not max(low, least) < min(high, most):
-            raise InputError(f"{events.file}: the filters leave nothing of what the chips saw")
+            raise InputError(f"{events.file}: the filters exclude all that the chips saw")
         axes.append(GridAxis.around(max(low, least), min(high, most), binsize))
     return Grid(axes[0], axes[1])
 
@@ -262,11 +262,11 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
     if not same:
-        raise InputError(f"{file}: its tangent point is not that of {events.file}: the grids would not be one; give "
-                         "an image of these events, or merge the events first")
+        raise InputError(f"{file}: its tangent point differs from that of {events.file}; give an image of these "
+                         "events, or merge the events first")
     check_binsize(float(scale.max()), exposed=True)
     if not (scale > 0).all():
-        raise InputError(f"{file}: its physical coordinates run backwards; give an image as CIAO makes them")
+        raise InputError(f"{file}: its physical coordinates descend; give an image whose coordinates ascend")
     x, y = coords.lower_left_edge
     ny, nx = image.data.shape
     return Grid(GridAxis(x, float(scale[0]), nx), GridAxis(y, float(scale[1]), ny))
@@ -274,7 +274,7 @@ def _grid_of_image(file: Path, events: Events) -> Grid:
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """What the images of all bands are made of."""
+    """Makes the images of all bands from events and exposure times."""
 
     events: Events
     grid: Grid
@@ -313,7 +313,7 @@ class _Maps:
 
 def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
                     file: Path) -> tuple[Float32s, NDArray[np.bool_]]:
-    """The exposure map of a band, 0 below the threshold, and where it is above. `InputError` where it is nowhere."""
+    """Return the exposure map of a band, 0 below the threshold, and where it is above. `InputError` if nowhere."""
     exposure = seconds * np.float32(settings.area_of(band))
     used = (exposure >= settings.least(exposure)) & (exposure > 0)
     if not used.any():
@@ -325,7 +325,7 @@ def above_threshold(seconds: Float32s, band: Band, settings: ExposureSettings,
 
 def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], exposure: Float32s, header: "Header",
                lines: list[str], settings: ExposureSettings, keywords: dict[str, Any]) -> None:
-    """Writes an exposure map, and image / exposure."""
+    """Write an exposure map, and image / exposure."""
     unit, of_flux = ("cm**2 s", "photon/cm**2/s") if settings.units == "area" else ("s", "count/s")
     _write_map(outputs, expmap, exposure, header, lines, keywords, BUNIT=unit, HDUNAME="EXPMAP", CONTENT="EXPMAP")
     _write_map(outputs, flux, flux_of(image, exposure), header, lines, keywords, BUNIT=of_flux, HDUNAME="FLUX_IMAGE",
@@ -334,7 +334,7 @@ def write_maps(outputs: Outputs, expmap: Path, flux: Path, image: NDArray[Any], 
 
 def write_psf_map(outputs: Outputs, path: Path, radii: Float32s, header: "Header", lines: Sequence[str],
                   keywords: dict[str, Any], ecf: float) -> None:
-    """Writes a map of radii in arcsec; NaN where there is no exposure."""
+    """Write a map of radii in arcsec; NaN without exposure."""
     rule = "  PSF: r90 = 1 + 10 (theta/10')^2 arcsec, other fractions as of a Gaussian"
     _write_map(outputs, path, radii, header, [*lines, rule], keywords, BUNIT="arcsec", HDUNAME="PSFMAP",
                CONTENT="PSFMAP", ECF=ecf)

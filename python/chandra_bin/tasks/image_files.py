@@ -1,4 +1,4 @@
-"""The files that belong to an image that is binned: one class for Python, the command line and manifests of batches."""
+"""The files that belong to an image to bin: one class for Python, the command line and manifests of batches."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from chandra_bin._checks.options import POSITIVE, Options, documented, option
 from chandra_bin.errors import InputError
 
-# Files that mean nothing without others.
+# Files that need another file.
 _NEEDED = {"background_expmap": ("background", "expmap"), "background_scale": ("background",),
            "counts_image_background": ("counts_image",), "counts_image_scale": ("counts_image",)}
 
@@ -25,7 +25,7 @@ class ImageFiles(Options):
     background: Path | None = option(None, "Image of background counts.")
     background_expmap: Path | None = option(None, "Exposure map of the background; needs that of the image.")
     background_scale: float | Path | None = option(
-        None, "Background counts times this, a number or an image, are those expected in IMAGE.", symbol="S|FILE",
+        None, "Factor, a number or an image, that scales the background counts to IMAGE.", symbol="S|FILE",
         otherwise="1", limits=POSITIVE)
     expmap: Path | None = option(
         None, "Exposure map: the contours follow the flux by default; pixels of exposure <= 0 or NaN are excluded.")
@@ -35,7 +35,7 @@ class ImageFiles(Options):
     keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside.")
     smoothed: Path | None = option(None, "Smoothed image to take the contours from; skips the smoothing.")
     counts_image: Path | None = option(
-        None, "Counts image of an IMAGE in other units, such as a scaled flux: S/N and pictures are of these counts.")
+        None, "Counts image to use for S/N and pictures when IMAGE is in other units, such as a scaled flux.")
     counts_image_background: Path | None = option(None, "Background counts that belong to the counts image.")
     counts_image_scale: Path | None = option(
         None, "Image of the factors that scale these background counts to the counts image.", otherwise="1")
@@ -47,7 +47,7 @@ class ImageFiles(Options):
 
     @property
     def all(self) -> list[Path]:
-        """Every file that is given."""
+        """All given files."""
         several = [value if isinstance(value, tuple) else (value,) for value in self.given.values()]
         return [value for values in several for value in values if isinstance(value, Path)]
 

@@ -1,4 +1,4 @@
-"""What commands read: images by virtual names, ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]`` alike."""
+"""Read images by virtual names, such as ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]``."""
 
 import math
 import warnings
@@ -29,13 +29,13 @@ from chandra_bin.fits.virtual import (
     with_paths,
 )
 
-# Events and regions are imported where a name has them: programs on plain images start sooner.
+# Events and regions are imported where a name uses them: programs on plain images start faster.
 
 # How far, in pixels, the edges of binned pixels may be from those of the image.
 _ON_EDGE = 1e-6
-# And how far, in pixels, those of two images may lie apart that are on one grid.
+# How far apart, in pixels, the pixels of two images on one grid may be.
 _SAME_GRID = 0.01
-# Pixels of an image before they are binned, and where one can be.
+# Largest number of pixels of an image before it is binned, and largest coordinate of a pixel.
 _MOST_PIXELS = 2**30
 _FARTHEST = 2**31
 _SKY = ("sky", "pos")
@@ -43,7 +43,7 @@ _AXES = {"x": 1, "y": 0}
 
 
 def files_of(*names: Name | None) -> list[Path]:
-    """The files behind virtual names, with the regions, masks and good times that their filters read."""
+    """Return the files of virtual names, with the regions, masks and GTIs that their filters read."""
     files = []
     for name in names:
         if name is None:
@@ -55,12 +55,12 @@ def files_of(*names: Name | None) -> list[Path]:
 
 
 def plain_name(name: Name) -> str:
-    """A virtual name as products hold it, without the folders of the file and of those in its filters."""
+    """Return a virtual name for products, without the folders of the file and of the files in its filters."""
     return str(with_paths(named_file(name), lambda path: Path(path).name))
 
 
 def absolute_name(name: str, folder: Path) -> str:
-    """A virtual name that means the same from anywhere: paths of files, in filters too, are from ``folder``."""
+    """Return a virtual name with absolute paths, in filters too; relative paths are relative to ``folder``."""
     if name.startswith("@"):
         return f"@{folder.absolute() / name[1:]}"
     folder = folder.absolute()
@@ -68,9 +68,9 @@ def absolute_name(name: str, folder: Path) -> str:
 
 
 def image_shape(name: Name) -> tuple[int, int]:
-    """The shape (ny, nx) of an image by its virtual name, before filters crop or bin pixels; from headers alone.
+    """Return the shape (ny, nx) of an image from its header, before filters crop or bin pixels.
 
-    Raises `InputError` for what cannot be read, and for files without an image.
+    Raises `InputError` for files that cannot be read, and for files without an image.
     """
     parsed = named_file(name)
     if parsed.steps and parsed.binning is not None and is_table(parsed):
@@ -87,11 +87,24 @@ def image_shape(name: Name) -> tuple[int, int]:
 
 
 def read_image(name: Name) -> Image:
-    """An image, by a virtual name: a FITS image, perhaps filtered and binned, or events binned to one.
+    """Read an image by a virtual name: a FITS image, which may be filtered and binned, or events that are binned.
 
-    Filters on an image, as CIAO's: pixels whose centres they leave out become 0 (``[opt null=NaN]``: NaN), and the
-    image is cropped to the box of what they keep (not with ``[opt full]``). Raises `InputError`, its text one line
-    that begins with the name.
+    Filters on an image act like CIAO's: pixels whose centres they exclude become 0 (``[opt null=NaN]``: NaN), and the
+    image is cropped to the box of the remaining pixels (not with ``[opt full]``).
+
+    Parameters
+    ----------
+    name : str or path
+        The virtual name.
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    InputError
+        Where the image cannot be read; the text is one line that begins with the name.
 
     Examples
     --------
@@ -109,14 +122,14 @@ def read_image(name: Name) -> Image:
     path = Path(str(parsed)) if parsed.steps else parsed.file
     if parsed.steps and is_table(parsed):
         if parsed.binning is None:
-            raise NoImage(f"{path}: is a table; say how to bin it to an image, [bin sky=4] say")
+            raise NoImage(f"{path}: is a table; add the binning to an image, such as [bin sky=4]")
         return _events_image(parsed, path)
     image = read_image_file(parsed.file, parsed.block.name if parsed.block else None)
     return Image(*_filtered(image, parsed), path) if parsed.steps else image
 
 
 def is_table(name: VirtualFile) -> bool:
-    """Whether the block that is named, or else the first that holds data, is a table. Raises `InputError`."""
+    """Return whether the named block, or else the first block with data, is a table. Raises `InputError`."""
     with open_fits(name.file) as hdus:
         for hdu in hdus:
             if name.block is None and not (hdu.is_table or hdu.is_image):
@@ -129,7 +142,7 @@ def is_table(name: VirtualFile) -> bool:
 
 
 def read_like(name: Name, image: Image, what: str) -> Image:
-    """An image of the same shape as ``image``; ``what`` says in the `InputError` what it should have been."""
+    """Read an image of the same shape as ``image``; ``what`` names it in the `InputError` for another shape."""
     other = read_image(name)
     if other.data.shape != image.data.shape:
         raise InputError(f"{other.path}: the {what} has {size_text(other.data.shape)} pixels, "
@@ -139,21 +152,21 @@ def read_like(name: Name, image: Image, what: str) -> Image:
 
 
 def read_on_grid(name: Name, image: Image, what: str) -> Image:
-    """As `read_like`, for images whose pixels are added or multiplied: an `InputError` where they lie elsewhere."""
+    """Read like `read_like`, for images whose pixels are added or multiplied: another grid is an `InputError`."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels beside the image")
+        warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels from the image")
         other = read_like(name, image, what)
     if apart := _apart(other, image):
         raise InputError(f"{other.path}: the {what} is on another grid than {image.path}: its pixels lie up to "
-                         f"{apart:g} physical pixels beside those; make both on one grid")
+                         f"{apart:g} physical pixels from those; make both on one grid")
     return other
 
 
 def refuse_filled(image: Image) -> Image:
-    """The image, unless it is one that was filled for looking at: `InputError`."""
+    """Return the image. Raises `InputError` for an image that was filled for display."""
     if image.header.get("FILLED"):
-        raise InputError(f"{image.path}: some of its pixels are made up (FILLED), for looking at; give the image that "
-                         "it was made of, and its mask")
+        raise InputError(f"{image.path}: some of its pixels are random values for display (FILLED); give the image "
+                         "that it was made from, and its mask")
     return image
 
 
@@ -162,7 +175,7 @@ def _events_image(parsed: VirtualFile, path: Path) -> Image:
 
     made = event_image(parsed)
     if made.data.ndim != 2:
-        raise InputError(f"{path}: is a histogram of one column, and no image; give [bin sky=4], say")
+        raise InputError(f"{path}: is a histogram of one column, not an image; give two axes, such as [bin sky=4]")
     return Image(made.data, made.header, path)
 
 
@@ -183,7 +196,7 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
         keep &= ~inside if step.exclude else inside
     if name.filters:
         if not keep.any():
-            raise InputError(f"{name}: the filters leave no pixel")
+            raise InputError(f"{name}: the filters exclude all pixels")
         data = _blanked(data, keep, name)
     low = np.zeros(2, int)
     if name.filters and "full" not in name.options:
@@ -198,7 +211,7 @@ def _filtered(image: Image, name: VirtualFile) -> tuple[NDArray[Any], Any]:
 
 def _of_term(term: Term, coords: ImageCoords, shape: tuple[int, int],
              name: VirtualFile) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """The pixels that a term keeps, and the box of pixels (x, y; from, to) that it may keep any of."""
+    """Return the pixels that a term keeps, and the box of pixels (x, y; from, to) around them."""
     whole = np.array([[0, shape[1]], [0, shape[0]]])
     if isinstance(term, RangeTerm) and term.column in _AXES:
         axis = _AXES[term.column]
@@ -234,37 +247,37 @@ def _blanked(data: NDArray[Any], keep: NDArray[np.bool_], name: VirtualFile) -> 
     try:
         value = float(null)
     except ValueError:
-        raise InputError(f"{name}: null={null} is no number; give NaN or a number") from None
+        raise InputError(f"{name}: null must be NaN or a number, got {null}") from None
     wide = _type_of(name) or data.dtype
     bits = 8 * wide.itemsize
     if wide.kind in "iu" and not (value.is_integer() and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)):
-        raise InputError(f"{name}: whole numbers of {bits} bits have no {null}; write "
+        raise InputError(f"{name}: whole numbers of {bits} bits cannot hold {null}; write "
                          f"[opt null={null},type=r4]")
     return np.where(keep, data.astype(wide) if wide.kind == "f" else data, np.array(value).astype(wide))
 
 
 def _type_of(name: VirtualFile) -> np.dtype[Any] | None:
-    """The type of pixels that a name asks for."""
+    """Return the type of pixels that a name requests."""
     from chandra_bin.events.images import TYPES
 
     return np.dtype(TYPES[name.options["type"]]) if "type" in name.options else None
 
 
 def _cast(data: NDArray[Any], name: VirtualFile) -> NDArray[Any]:
-    """The type that `opt type` asks for."""
+    """Return the pixels in the type of ``opt type``."""
     wanted = _type_of(name)
     if wanted is None:
         return data
     made = data.astype(wanted)
     if made.dtype.kind == "i" and (made != data).any():
         raise InputError(f"{name}: the type {name.options['type']} cannot hold the pixels, {np.nanmin(data):g} to "
-                         f"{np.nanmax(data):g}; take another")
+                         f"{np.nanmax(data):g}; choose another")
     return made
 
 
 def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
             name: VirtualFile) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Sums of whole pixels; low is where the given data begin in the image, (x, y)."""
+    """Return sums of whole pixels; ``low`` is the first pixel of the data in the image, (x, y)."""
     binning = name.binning
     assert binning is not None
     axes: dict[str, BinAxis] = {}
@@ -284,13 +297,13 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
         end = float(low[i] + count[i]) if ends[1] is None else ends[1]
         pixels = (end - begin) / axis.count if axis.count else width / scale
         if not all(abs(each) < _FARTHEST for each in (begin, end, pixels)):
-            raise name.error(axis.at, f"reaches too far: an image of pixels {scale:g} wide ends before")
+            raise name.error(axis.at, f"ends beyond the largest image of pixels {scale:g} wide")
         if end <= begin:
-            raise name.error(axis.at, "ends before it begins: the image lies elsewhere")
+            raise name.error(axis.at, "lies outside the image")
         step[i], first[i] = round(pixels), round(begin)
         if step[i] < 1 or abs(step[i] - pixels) > _ON_EDGE or abs(first[i] - begin) > _ON_EDGE:
             raise name.error(axis.at, f"an image is binned by whole pixels, here {scale:g} wide: "
-                                      f"write {axis.column}={scale * max(round(pixels), 2):g}, say")
+                                      f"write for example {axis.column}={scale * max(round(pixels), 2):g}")
         count[i] = math.ceil((end - begin) / pixels - _ON_EDGE) * step[i]
     if math.prod(count.tolist()) > _MOST_PIXELS:
         raise name.error(binning.at, f"an image of {count[0]} x {count[1]} pixels is too large; give limits")
@@ -305,7 +318,7 @@ def _binned(data: NDArray[Any], low: NDArray[np.int64], coords: ImageCoords,
 
 
 def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) -> None:
-    """Copies what overlaps, ``at`` (x, y) in the target."""
+    """Copy the overlap of the source, at the place ``at`` (x, y), to the target."""
     into, of = [], []
     for offset, size, have in zip(at[::-1].tolist(), target.shape, source.shape, strict=True):
         into.append(slice(max(offset, 0), max(min(offset + have, size), 0)))
@@ -314,16 +327,16 @@ def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) ->
 
 
 def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
-    """Warns where both headers have physical coordinates, and their pixels are not in the same places."""
+    """Warn where both headers have physical coordinates that differ."""
     apart = _apart(other, image)
     if apart:
-        warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels beside the image {image.path}")
+        warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels from the image {image.path}")
 
 
 def _apart(other: Image, image: Image) -> float:
-    """How far pixels of two images of one shape lie apart, in physical pixels; 0 where that is next to nothing.
+    """Return how far apart the pixels of two images of one shape are, in physical pixels.
 
-    And where one has no physical coordinates: then nobody can tell.
+    0 stands for a negligible distance, and for images without physical coordinates, whose distance is unknown.
     """
     ny, nx = image.data.shape
     corners = []

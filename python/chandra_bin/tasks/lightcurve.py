@@ -1,4 +1,4 @@
-"""Light curves of events, and good times without flares of light curves."""
+"""Light curves of events, and GTIs without flares from light curves."""
 
 import math
 from dataclasses import asdict
@@ -27,16 +27,16 @@ from ._common import history, write_picture
 from .inputs import files_of, plain_name
 from .options import FlareLimits
 
-# Good times of two chips that differ by more than this part are worth a word.
+# Good times of two chips that differ by more than this fraction raise a warning.
 _SAME_TIMES = 0.01
 
 
 def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightCurve:
-    """Writes the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
+    """Write the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
 
-    Bins begin where the text says, or a filter on time, or else at TSTART; exposures are those of the first chip that
-    the filters leave, in the file's order, which begins with the aim point's. The good times of all chips follow the
-    table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
+    Bins begin at the limit in the name, or of a filter on time, or else at TSTART. Exposures are those of the first
+    chip that passes the filters, in the file's order, which begins with the aim point's. The GTIs of all chips follow
+    the table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
     """
     parsed = named_file(name)
     axis = _time_axis(parsed)
@@ -61,12 +61,11 @@ def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightC
 
 
 def propose_bin_length(name: Name, method: Method = "robust") -> BinLength:
-    """Choose the length of the time bins of event files, for a method that looks for flares.
+    """Choose the length of the time bins of a light curve for a method that finds flares.
 
-    ``name`` is a virtual name without ``[bin ...]``: of the events without sources that the light curve will be made
-    of. Frames are those of TIMEDEL, good times those of the first chip. The length is
-    the least whole number of frames with enough quiet counts for the method (``events/bin_length.py``). Raises
-    `InputError`.
+    ``name`` is a virtual name without ``[bin ...]``, of the source-free events of the light curve. Frames are those of
+    TIMEDEL, good times those of the first chip. The length is the least whole number of frames with enough counts
+    outside flares for the method (``events/bin_length.py``). Raises `InputError`.
     """
     parsed = named_file(name)
     with open_events(parsed) as events:
@@ -84,10 +83,10 @@ def propose_bin_length(name: Name, method: Method = "robust") -> BinLength:
 
 def deflare(name: Name, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
             clobber: bool = False) -> tuple[LightCurve, Deflared]:
-    """Writes the good times, without flares, of a light curve, as CIAO's ``deflare`` does, and a picture of it.
+    """Write the GTIs without flares of a light curve, as CIAO's ``deflare`` does, and a picture of them.
 
-    The GTI file says in FLR... keywords and its history which method gave the limits, and why, where it is not the
-    one that was asked for. Raises `InputError`, beginning with the light curve's name, and `OutputError`.
+    FLR... keywords and the history of the GTI file state the method that gave the limits, and why it differs from the
+    requested one. Raises `InputError`, which begins with the light curve's name, and `OutputError`.
     """
     limits = FlareLimits.or_defaults(limits)
     if plot is not None and plot.suffix.lower() != ".png":
@@ -115,15 +114,15 @@ def deflare(name: Name, out: Path, limits: FlareLimits | None = None, *, plot: P
 def _warn_of_oddities(curve: LightCurve, bin_length_s: float, events: EventFile) -> None:
     frame = seconds_of(events.hdu.header, "TIMEDEL")
     if frame is not None and 0 < bin_length_s < LEAST_FRAMES * frame:
-        warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and now one more, "
-             f"now one less: their counts scatter by that; take {math.ceil(LEAST_FRAMES * frame)} s or more")
+        warn(f"{events.name}: bins of {bin_length_s:g} s hold few frames of {frame:g} s (TIMEDEL), and their numbers "
+             f"differ by one, which scatters the counts; use {math.ceil(LEAST_FRAMES * frame)} s or more")
     if curve.counts is not None and not curve.counts.any():
         warn(f"{events.name}: no event is in any bin")
 
 
 def _time_axis(name: VirtualFile) -> BinAxis:
     if name.binning is None:
-        raise InputError(f"{name}: says nothing of time bins: add [bin time=::259.28], their length in seconds")
+        raise InputError(f"{name}: time bins are missing: add [bin time=::259.28], with their length in seconds")
     axes = name.binning.axes
     if len(axes) != 1 or axes[0].column != "time":
         raise name.error(name.binning.at, "a light curve has bins of time alone: [bin time=::259.28]")
@@ -140,8 +139,8 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
     column = next((each for each in ("ccd_id", "ccdnr") if each in events.hdu.columns), None)
     for other in chips[1:]:
         if abs(other.gti.total - first.gti.total) > _SAME_TIMES * first.gti.total:
-            choice = (f"choose one, [{column}={first.chip}]" if column and first.chip is not None else
-                      "the file does not say which events belong to which table")
+            choice = (f"select one by [{column}={first.chip}]" if column and first.chip is not None else
+                      "the file does not assign events to these tables")
             warn(f"{name.path}: the good times {other.block_name} are {other.gti.total:.0f} s, {first.block_name} "
                  f"{first.gti.total:.0f} s; exposures are those of {first.block_name}: {choice}")
     try:
@@ -152,16 +151,16 @@ def _curve(times: Any, events: EventFile, chips: list[GtiBlock], axis: BinAxis,
 
 
 def _first_chip(events: EventFile, chips: list[GtiBlock]) -> GtiBlock:
-    """The good times of the first chip. Raises `InputError` where the filters leave no chip with good times."""
+    """Return the GTIs of the first chip. Raises `InputError` where the filters exclude all chips with good times."""
     if not any(len(chip.gti) for chip in chips):
-        raise InputError(f"{events.name}: the filters leave none of the chips that have good times")
+        raise InputError(f"{events.name}: the filters exclude all chips that have good times")
     return chips[0]
 
 
 def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
-    """From when to when, as the text says, as filters on time do, or the whole file; and the length of a bin.
+    """Return begin and end, from the name, from filters on time or of the whole file, and the length of a bin.
 
-    All in seconds; the text of a filter is in the unit of the column.
+    All are in seconds; numbers in filters are in the unit of the column.
     """
     column, unit = events.hdu.columns["time"], events.filter.clock().unit_s
     ends = []
@@ -170,7 +169,7 @@ def _bins(events: EventFile, axis: BinAxis) -> tuple[float, float, float]:
         whole = natural * unit if natural is not None else seconds_of(events.hdu.header, key)
         known = [end for end in (filtered * unit, whole) if is_number(end)]
         if given is None and not known:
-            raise events.name.error(axis.at, f"the file does not say from when to when it goes ({key}): give limits, "
+            raise events.name.error(axis.at, f"cannot determine the time range (no {key}): give limits, "
                                              "time=start:stop:length")
         ends.append(given if given is not None else (max if key == "TSTART" else min)(known))
     start, stop = ends

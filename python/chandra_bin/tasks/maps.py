@@ -1,4 +1,4 @@
-"""Maps of the fits of bins, each with its errors; and maps of hardness, which need no fit."""
+"""Maps of the fits of bins with their errors, and maps of hardness, which need no fit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,9 @@ from .spectra import ALL_BINS
 
 _COLUMN_UNITS = {"radius": "arcmin", "radius_spread": "arcmin"}
 _PICTURE, _TABLE, _PROFILE = "maps.png", "maps.ecsv", "profile.png"
-# Titles and colours of the panels that follow temperature and its error in the picture.
-_PANELS = {"abundance": ("Abundance", "viridis"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
+# Titles and colours of the panels after temperature and its error in the picture.
+_PANELS = {"abundance": ("Abundance", "viridis"), "nh": ("Column density", "YlGnBu"),
+           "redshift": ("Redshift", "coolwarm"), "pressure": ("Pressure", "plasma"), "entropy": ("Entropy", "cividis"),
            "density": ("Density", "magma")}
 # Part of the formulas of quantities that no depth along the line of sight has gone into.
 _PSEUDO = "norm / area"
@@ -42,25 +43,25 @@ class _Map:
     values: Floats
     unit: str
     about: str
-    """What it is, for its header."""
+    """Description, for its header."""
     low: Floats | None = None
     high: Floats | None = None
 
 
 def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions | None = None,
                centre_deg: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
-    """Writes maps of the fits of bins: FITS images of each quantity and of its lower and upper error, and a picture.
+    """Write maps of the fits of bins: FITS images of each quantity and of its lower and upper error, and a picture.
 
     Parameters
     ----------
-    binmap : the bins that were fitted.
+    binmap : the binmap of the fitted bins.
     fit : the table of `fit_spectra_files`.
-    folder : gets ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, and so for abundance, norm (per arcsec²), pressure,
-        entropy and with a depth density, nh or redshift where it was free; ``counts.fits`` (net counts per
-        arcsec²), ``goodness.fits``; ``maps.ecsv``, the values of all maps and the distance of each bin from the
-        brightest; ``maps.png`` and ``profile.png``.
-    options : how deep the gas is taken to be; None: pseudo quantities, without a depth.
-    centre_deg : RA and Dec (ICRS) that the depth "volume" is counted from.
+    folder : for ``kt.fits``, ``kt_low.fits``, ``kt_high.fits``, likewise for abundance, norm (per arcsec²), pressure,
+        entropy, with a depth density, and nh or redshift where it was free; ``counts.fits`` (net counts per arcsec²),
+        ``goodness.fits``; ``maps.ecsv``, the values of all maps and the distance of each bin from the brightest;
+        ``maps.png`` and ``profile.png``.
+    options : the depth of the gas along the line of sight; None: pseudo quantities, without a depth.
+    centre_deg : RA and Dec (ICRS), the origin of the radii for the depth "volume".
 
     A bin whose fit is doubtful (the column reason) has NaN. Returns the files. Raises `InputError` and `OutputError`;
     no file is written then.
@@ -80,7 +81,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     good = result.good("kt")
     maps = {
         "kt": _Map(result.kt, "keV", "temperature", result.kt_low, result.kt_high),
-        "norm": _Map(result.norm / area, "cm-5 arcsec-2", "norm of the plasma per area", result.norm_low / area,
+        "norm": _Map(result.norm / area, "10**14 cm-5 arcsec-2", "norm of the plasma per area", result.norm_low / area,
                      result.norm_high / area),
         "counts": _Map(result.net_counts / area, "count arcsec-2", "net counts per area"),
         "goodness": _Map(result.goodness, "", "statistic less its expectation, in sigma"),
@@ -109,11 +110,11 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
 
 
 def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: bool = False) -> list[Path]:
-    """Writes maps of hardness and of counts per area, from the spectra of bins alone, without any response.
+    """Write maps of hardness and of counts per area from the spectra of bins alone, without responses.
 
-    ``hardness.fits`` is (H - S) / (H + S) of net counts of 0.5 - 2 and 2 - 7 keV of all observations together, with its
-    errors. It depends on when and with which chips the cluster was observed: it compares bins, it is no temperature.
-    Parameters are as for `write_maps`; ``spectra`` is the folder of `write_spectra`.
+    ``hardness.fits`` is (H - S) / (H + S) of net counts of 2 - 7 (H) and 0.5 - 2 keV (S) of all observations together,
+    with its errors. Hardness depends on the date and the chips of the observations: it compares bins and does not
+    measure temperatures. Parameters are as for `write_maps`; ``spectra`` is the folder of `write_spectra`.
     """
     files = sorted(spectra.glob(f"*/{ALL_BINS}"))
     if not files:
@@ -145,9 +146,9 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
 
 
 def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
-    """Raises `InputError` for a file whose BINMAPID, ``known``, is not that of the binmap, ``own_id``."""
+    """Raise `InputError` for a file whose BINMAPID, ``known``, differs from that of the binmap, ``own_id``."""
     if own_id != known:
-        raise InputError(f"{file}: was made of another binmap than {binmap}: give the binmap of its spectra")
+        raise InputError(f"{file}: was made from another binmap than {binmap}: give the binmap of its spectra")
 
 
 def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats, Floats, Floats]],
@@ -157,7 +158,7 @@ def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats,
     Parameters
     ----------
     radii : as `radii_arcmin` returns them.
-    values : of each quantity the values and their lower and upper errors, (bins,); NaN where there is none.
+    values : values and their lower and upper errors by quantity, (bins,); NaN where unknown.
     truth : the values of the simulation, by quantity.
     """
     found = []
@@ -170,8 +171,8 @@ def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats,
 def radii_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult) -> tuple[Floats, Floats]:
     """Return the mean distance of the pixels of each bin from the middle of the brightest bin, and its spread.
 
-    Both are (bins,), in arcmin; the spread is the standard deviation over the pixels. Bins can be rings: the distance
-    of their own middle does not tell where they are.
+    Both are (bins,), in arcmin; the spread is the standard deviation over the pixels. Means over pixels are used since
+    bins can be rings, whose middle lies outside them.
     """
     y, x = np.nonzero(labels >= 0)
     of = labels[y, x]
@@ -187,9 +188,9 @@ def radii_arcmin(coords: ImageCoords, labels: NDArray[np.int32], result: FitResu
 
 def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
            centre_deg: tuple[float, float] | None) -> tuple[Floats, Floats]:
-    """The smallest and largest distance of the pixels of each bin from the centre, arcsec."""
+    """Return the smallest and largest distance of the pixels of each bin from the centre, arcsec."""
     if centre_deg is None:
-        raise InputError("depth volume is counted from a centre: give its RA and Dec (--centre)")
+        raise InputError("depth volume needs a centre: give its RA and Dec (--centre)")
     x, y = (float(each) for each in coords.sky_to_image(*centre_deg, "icrs"))
     ny, nx = labels.shape
     if not (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5):
@@ -210,7 +211,7 @@ def _radii(coords: ImageCoords, labels: NDArray[np.int32], result: FitResult,
 
 
 def _of_free_parameters(result: FitResult) -> dict[str, _Map]:
-    """Maps of the abundance, and of the column density or redshift where it was free."""
+    """Return maps of the abundance, and of the column density or redshift where it was free."""
     shown: dict[str, _Map] = {}
     if np.isfinite(result.abundance).any():
         every = _Map(result.abundance, "", "abundance of the metals over the table's", result.abundance_low,
@@ -225,7 +226,7 @@ def _of_free_parameters(result: FitResult) -> dict[str, _Map]:
 
 
 def _masked(every: _Map, good: NDArray[np.bool_]) -> _Map:
-    """Without the values of bins that are not good."""
+    """Return a map without the values of bins that are not good."""
     values, low, high = (None if part is None else np.where(good, part, np.nan)
                          for part in (every.values, every.low, every.high))
     assert values is not None
@@ -241,12 +242,12 @@ def _title(result: FitResult, good: NDArray[np.bool_]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Notes:
-    """What the files of maps tell of themselves."""
+    """The inputs, history and title of the files of maps."""
 
     inputs: list[Path]
     history: list[str]
     title: str
-    """Of the picture."""
+    """Title of the picture."""
     keywords: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     """More columns of the table, (bins,)."""
@@ -279,7 +280,7 @@ def _write(folder: Path, image: Image, labels: NDArray[np.int32], numbers: NDArr
 
 
 def _table(numbers: NDArray[np.int64], parts: Mapping[str, tuple[Floats, _Map]], notes: _Notes) -> str:
-    """The values of maps as ECSV, a row for each bin."""
+    """Return the values of maps as ECSV, a row for each bin."""
     from astropy.table import Table
     from astropy.units import Unit
 

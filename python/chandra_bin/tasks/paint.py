@@ -1,4 +1,4 @@
-"""Values of bins painted into images: one FITS image a parameter."""
+"""Paint values of bins into images: one FITS image per parameter."""
 
 import io
 import re
@@ -21,7 +21,7 @@ from .inputs import files_of
 
 @dataclass(frozen=True)
 class Quantity:
-    """One value a bin, and its unit ("" where unknown)."""
+    """One value per bin, and the unit ("" where unknown)."""
 
     values: Mapping[int, float]
     unit: str = ""
@@ -30,12 +30,12 @@ class Quantity:
 def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Path(),
                region_list: Path = Path("region_list.txt"), suffix: str = "_out.fits", compress: bool = False,
                clobber: bool = False) -> list[Path]:
-    """Paints the results of fits, as the original's ``paint_output_images`` does.
+    """Paint the results of fits, as the original's ``paint_output_images`` does.
 
-    ``region_list`` (looked for in ``input_dir`` too) begins each line with a region, ``xaf_12``, whose first digits
+    Each line of ``region_list`` (also searched in ``input_dir``) begins with a region, ``xaf_12``, whose first digits
     are its bin; ``input_dir/xaf_12_fit_out.txt`` holds lines "parameter value". Each parameter becomes the float64
-    image ``output_dir/parameter + suffix``, NaN where there is no value. Regions without a results file are warned
-    of. Returns the images' paths; raises `InputError` and `OutputError`.
+    image ``output_dir/parameter + suffix``, NaN for bins without a value. A missing results file raises a warning.
+    Returns the paths of the images; raises `InputError` and `OutputError`.
     """
     quantities = _read_fits(_region_names(region_list, input_dir), input_dir)
     parameters = {"binmap": binmap, "region_list": region_list}
@@ -44,9 +44,9 @@ def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Pat
 
 def paint_table(binmap: Path, table: Path, *, output_dir: Path = Path(), suffix: str = "_out.fits",
                 compress: bool = False, clobber: bool = False) -> list[Path]:
-    """Paints every numeric column of a CSV, ECSV or FITS table that has a column ``bin``.
+    """Paint every numeric column of a CSV, ECSV or FITS table that has a column ``bin``.
 
-    Images are as those of `paint_fits`, named after the columns, with the columns' units as BUNIT.
+    Images are like those of `paint_fits`, named after the columns, with the columns' units as BUNIT.
     """
     parameters = {"binmap": binmap, "table": table}
     return _paint(binmap, _read_table(table), output_dir, suffix, compress, clobber, parameters, [binmap, table])
@@ -55,7 +55,7 @@ def paint_table(binmap: Path, table: Path, *, output_dir: Path = Path(), suffix:
 def _paint(binmap: Path, quantities: Mapping[str, Quantity], folder: Path, suffix: str, compress: bool, clobber: bool,
            parameters: Parameters, inputs: Iterable[Path]) -> list[Path]:
     if _file_name(suffix) != suffix:
-        raise InputError(f"the suffix {suffix!r} holds characters that no file name here has; try _out.fits")
+        raise InputError(f"invalid characters in the suffix {suffix!r}; try _out.fits")
     image, labels = read_binmap(binmap)
     _warn_of_strangers(binmap, labels, quantities)
     files = [folder / (_file_name(name) + suffix + (".gz" if compress else "")) for name in quantities]
@@ -69,8 +69,8 @@ def _paint(binmap: Path, quantities: Mapping[str, Quantity], folder: Path, suffi
 
 def painted(image: Image, labels: NDArray[np.int32], quantity: Quantity, lines: list[str],
             keywords: Mapping[str, Any] | None = None) -> bytes:
-    """The FITS file of one quantity, float64 with NaN where there is no value; ``keywords`` are more of its header."""
-    of_bin = np.full(labels.max(initial=-1) + 2, np.nan)  # the last one is for pixels outside, -1
+    """Return the FITS file of one quantity, float64, NaN for bins without a value; ``keywords`` go to its header."""
+    of_bin = np.full(labels.max(initial=-1) + 2, np.nan)  # the last element is for pixels outside, -1
     for b, value in quantity.values.items():
         if 0 <= b < of_bin.size - 1:
             of_bin[b] = value
@@ -96,7 +96,7 @@ def _file_name(parameter: str) -> str:
 
 
 def _region_names(region_list: Path, input_dir: Path) -> dict[int, str]:
-    """Names of the regions by their bins."""
+    """Return the names of the regions by their bins."""
     path = region_list if region_list.exists() else input_dir / region_list
     names: dict[int, str] = {}
     for number, words in _lines(path):
@@ -131,7 +131,7 @@ def _read_fits(names: Mapping[int, str], input_dir: Path) -> dict[str, Quantity]
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbers and words of the lines of a text file that are neither empty nor comments."""
+    """Return numbers and words of the lines of a text file, without empty lines and comments."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -163,7 +163,7 @@ def _read_table(path: Path) -> dict[str, Quantity]:
                   for name, (values, unit) in columns.items()
                   if name != "bin" and values.dtype.kind in "iufb" and values.ndim == 1}
     if not quantities:
-        raise InputError(f"{path}: has no column of numbers beside bin")
+        raise InputError(f"{path}: has no column of numbers except bin")
     for name, (values, _) in columns.items():
         _warn_of_words(path, name, values)
     return quantities
@@ -190,6 +190,6 @@ def _is_number(text: str) -> bool:
 
 
 def _floats(column: Any) -> list[float]:
-    """Values of a column, NaN where they are masked."""
+    """Return the values of a column, NaN where they are masked."""
     values: list[float] = np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan).tolist()
     return values

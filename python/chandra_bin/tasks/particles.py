@@ -1,4 +1,4 @@
-"""The map of particles of an image: how the particle background is spread over it."""
+"""The map of particles of an image: the distribution of its particle background."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from .inputs import read_image
 
 
 def particle_map(image: Name, events: Sequence[Name], *, threads: int = 1) -> Floats:
-    """Return how particles are spread over the pixels of an image, (ny, nx): their expected counts at 9 - 12 keV.
+    """Return the distribution of particles over an image, (ny, nx): their expected counts at 9 - 12 keV.
 
     Parameters
     ----------
@@ -31,9 +31,8 @@ def particle_map(image: Name, events: Sequence[Name], *, threads: int = 1) -> Fl
     events : virtual names of the events of its observations, with the good times of the image and no
         filter of energies. Their aspect solution, bad pixels and mask are found in their folder.
 
-    The counts of each chip at 9 - 12 keV are spread over where the chip looked, by its exposure time without
-    vignetting. Chips and observations so have their own rates. Raises `InputError`, also where no events are of
-    9 - 12 keV.
+    The counts of each chip at 9 - 12 keV are distributed as its exposure time, without vignetting, so that each chip of
+    each observation has its own rate. Raises `InputError`, also where no events are of 9 - 12 keV.
     """
     pixels = read_image(image)
     coords = ImageCoords(pixels.header)
@@ -43,13 +42,13 @@ def particle_map(image: Name, events: Sequence[Name], *, threads: int = 1) -> Fl
     for name in names:
         _add(total, name, coords, grid, threads)
     if not total.any():
-        raise InputError(f"{', '.join(map(str, names))}: no event of 9 - 12 keV, which tell of particles, is on "
+        raise InputError(f"{', '.join(map(str, names))}: no event of 9 - 12 keV, which measure particles, is on "
                          f"{pixels.path}: do not filter energies")
     return total
 
 
 def _add(total: Floats, name: VirtualFile, coords: ImageCoords, grid: Grid, threads: int) -> None:
-    """Adds the particles of an observation."""
+    """Add the particles of an observation."""
     with open_events(name) as file:
         there = [column for column in PLACING if column in file.hdu.columns]
     columns = list(dict.fromkeys(["x", "y", "energy", "ccd_id", *there]))

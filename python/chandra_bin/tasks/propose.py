@@ -1,7 +1,7 @@
-"""Region files that the reference asks a user to draw, proposed, each with a picture to look at.
+"""Propose the region files that the step scripts ask a user to draw, each with a picture.
 
-A proposal holds the checksum of itself. A file of that name that is not what was proposed, drawn or edited, is the
-user's: it is never replaced, and used in the place of the proposal. Others, and pictures, are replaced.
+A proposal holds its own checksum. An existing file with another checksum was drawn or edited by the user: it is used
+in place of the proposal and never replaced. Earlier proposals and pictures are replaced.
 """
 
 import glob
@@ -44,24 +44,24 @@ from .inputs import files_of, read_image, read_on_grid, refuse_filled
 
 logger = logging.getLogger(__name__)
 
-# Detections that are no larger than this, in sizes of the PSF, and so significant, are points even in a cluster. Of the
-# simulated ones with less significance, hardly any is.
+# Detections up to this size, in sizes of the PSF, and of at least this significance are points even in a cluster. Of
+# simulated detections with less significance hardly any is a point.
 COMPACT = 2.0
 SIGNIFICANT = 4.5
 
 _IMAGE = "image"
-# Columns of a table of sources by which points in a cluster are told from the cluster.
+# Columns of a table of sources that separate points from the cluster.
 _OF_DETECTIONS = ("psfratio", "src_significance")
-# A box on the sky is smaller by this much of a pixel on each side, so that rounded numbers touch no pixel more.
+# A box on the sky is smaller by this part of a pixel on each side, so that rounded numbers touch no further pixel.
 _INSET_PX = 0.1
 
 
 @dataclass(frozen=True, repr=False)
 class Detections(Options):
-    """A table of sources, and which of them are points wherever they are: those that are compact and significant."""
+    """A table of sources, and the limits for points even in a cluster: those that are compact and significant."""
 
     file: Path
-    """As `propose_point_sources` takes it."""
+    """As for `propose_point_sources`."""
     compact: float = option(COMPACT, "The largest PSFRATIO of a point.")
     significant: float = option(SIGNIFICANT, "The least SRC_SIGNIFICANCE of a point.")
 
@@ -73,7 +73,7 @@ class Proposal:
     file: Path
     picture: Path
     is_users: bool
-    """The file was there before, drawn or edited, and is as it was."""
+    """Whether the file is the user's, drawn or edited, and was not changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class ProposedCluster(Proposal):
     """The region of a cluster."""
 
     shape: ClusterShape
-    """What was found, also where a user's file is in its place."""
+    """The ellipse that was found, also where a user's file is used."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class ProposedSources(Proposal):
     """The region of point sources."""
 
     sources: int
-    """That are not the cluster. Without any there is no file: no tool reads a region file without a shape."""
+    """Number of sources outside the cluster; 0: no file is written, as no tool reads a region file without a shape."""
     dropped: int
-    """Detections that are taken for the cluster."""
+    """Number of detections that are taken for the cluster."""
 
 
 @dataclass(frozen=True)
 class ProposedArea(Proposal):
-    """The area of interest, ``square.reg``, and the same in physical coordinates."""
+    """The area of interest, ``square.reg``, also in physical coordinates."""
 
     physical_file: Path
     """``min_xy.reg``"""
@@ -109,21 +109,21 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
                     background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
                     detections: Detections | None = None, mask: Path | None = None,
                     sky: bool = False) -> ProposedCluster:
-    """Proposes the region of the cluster of an image: an ellipse.
+    """Propose the region of the cluster of an image: an ellipse.
 
     Parameters
     ----------
-    image : image of counts.
-    out : ``{obs}_cluster.reg`` or ``src_0.5-7-nps-noem.reg``; the picture is beside it, ``.png``.
+    image : counts image.
+    out : ``{obs}_cluster.reg`` or ``src_0.5-7-nps-noem.reg``; the picture has the same name with ``.png``.
     kind : the ``aperture`` of the moments, or the ``extent`` where the growth curve stops.
-    expmap, background, background_scale : as `bin_image` takes them; each may be left out.
+    expmap, background, background_scale : as for `bin_image`; each is optional.
     exclude : region files of point sources.
-    detections : those that are compact and significant are left out; others may be the cluster itself.
-    mask : FITS mask: 0 is not looked at.
+    detections : compact and significant detections are left out; others may be the cluster itself.
+    mask : FITS mask: pixels of 0 are ignored.
     sky : write hh:mm:ss, dd:mm:ss (in the image's own frame, as CIAO reads them) instead of physical coordinates.
 
-    The ellipse has the second moments of the net brightness within 4 sigma of themselves. Raises `InputError`, also
-    where nothing stands out (what was proposed before is removed then), and `OutputError`.
+    The ellipse has the second moments of the net brightness within 4 sigma, iterated. Raises `InputError`, also where
+    no cluster is found (an earlier proposal is removed then), and `OutputError`.
     """
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
@@ -165,18 +165,18 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
 def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
                           compact: float = COMPACT, significant: float = SIGNIFICANT,
                           sky: bool = True) -> ProposedSources:
-    """Proposes the region of point sources: detections whose centres are not in the cluster.
+    """Propose the region of point sources: detections whose centres are outside the cluster.
 
     Parameters
     ----------
     detections : source table (SRCLIST of wavdetect, or of ``detect``) or region file.
-    out : ``broad_src_0.5-7-pointsources.reg``; the picture is beside it, ``.png``.
-    image : what the detections were made on.
-    cluster : its region file.
-    compact : detections in the cluster are kept too where the table's PSFRATIO, the size of the source over that of the
-        PSF, is at most this, and its SRC_SIGNIFICANCE at least ``significant``: edges of the cluster are compact too,
-        and faint. 0: none is kept, and no table is needed.
-    sky : as `propose_cluster` has it.
+    out : ``broad_src_0.5-7-pointsources.reg``; the picture has the same name with ``.png``.
+    image : the image of the detections.
+    cluster : region file of the cluster.
+    compact : detections in the cluster count as points where the table's PSFRATIO, the size of the source over that of
+        the PSF, is at most ``compact``, and its SRC_SIGNIFICANCE at least ``significant``, as edges of the cluster are
+        compact, too, but faint. 0: all detections in the cluster are dropped, and no table is needed.
+    sky : as for `propose_cluster`.
 
     Raises `InputError` and `OutputError`.
     """
@@ -212,16 +212,16 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
 
 def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, least: float = 0.3,
                  image: Path | None = None) -> ProposedArea:
-    """Proposes the area of interest: the box of good exposure, ``square.reg`` (sky) and ``min_xy.reg`` (physical).
+    """Propose the area of interest: the box of good exposure, ``square.reg`` (sky) and ``min_xy.reg`` (physical).
 
     Parameters
     ----------
     expmap : exposure map.
-    cluster : region file; the box holds its middle.
-    least : the least exposure, in parts of the largest.
-    image : counts to be shown in the picture, ``square.png``; None: the exposure map.
+    cluster : region file of the cluster; the box contains its middle.
+    least : the least exposure, as a fraction of the largest.
+    image : counts image to show in the picture, ``square.png``; None: the exposure map.
 
-    Where a user gave one of the two files, the other is made of it. Raises `InputError` and `OutputError`.
+    Where a user gave one of the two files, the other is made from it. Raises `InputError` and `OutputError`.
     """
     square, physical = folder / "square.reg", folder / "min_xy.reg"
     picture = folder / "square.png"
@@ -253,7 +253,7 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
 
 @contextmanager
 def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Iterator[Outputs]:
-    """What was proposed before is replaced, and goes where there is nothing to propose any more."""
+    """Yield outputs that replace an earlier proposal; without a cluster the earlier proposal is removed."""
     nothing: NoCluster | None = None
     series = [path.parent / glob.escape(path.name) for path in paths]
     with Outputs(paths, series=series, inputs=inputs, clobber=True) as outputs:
@@ -266,10 +266,10 @@ def _outputs(paths: Sequence[Path], inputs: Sequence[Path]) -> Iterator[Outputs]
 
 
 def _is_users(path: Path) -> bool:
-    """Whether there is a file that is not as it was proposed."""
+    """Return whether a file exists that differs from a proposal."""
     if not is_users(path):
         return False
-    logger.info("%s is there already, and is used as it is", path)
+    logger.info("%s exists already, and is used without change", path)
     return True
 
 
@@ -278,12 +278,12 @@ def _users(path: Path) -> Region:
 
 
 def _yours(path: Path) -> list[RegionOverlay]:
-    """A user's region in the picture; none for a file of comments alone, which says that there is nothing."""
+    """Return a user's region for the picture; empty for a file of comments alone, which declares no region."""
     return [RegionOverlay(_users(path), "yours")] if has_shapes(path) else []
 
 
 def _expected(background: Path | None, scale: float | Path | None, image: Image) -> NDArray[np.float64] | None:
-    """Expected counts of background."""
+    """Return the expected background counts."""
     if background is None:
         return None
     counts = refuse_filled(read_on_grid(background, image, "background")).data
@@ -307,7 +307,7 @@ def _box_region(box: tuple[int, int, int, int], inset: float, source: Path) -> R
 
 
 def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) -> bytes:
-    """A region file, marked as a proposal."""
+    """Return a region file that is marked as a proposal."""
     with about(image.path):
         if sky:
             content = region_bytes(region, coords, format="ciao", system="wcs", sexagesimal=True)
@@ -317,7 +317,7 @@ def _region_bytes(region: Region, coords: ImageCoords, image: Image, sky: bool) 
 
 
 def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
-    """Detections, a component each, and the columns that tell their kind, where there is a table that has them."""
+    """Return detections, a component each, and the columns of a table that separate points from the cluster."""
     found: dict[str, NDArray[np.float64]] = {}
     content = path.read_bytes() if path.is_file() else b""
     if content.startswith((b"SIMPLE  =", b"\x1f\x8b")):
@@ -333,7 +333,7 @@ def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
         return Region(()), {}
     region = read_regions(path, for_ciao=False)
     if region.cuts:
-        raise InputError(f"{path}: holds shapes that are cut out (-), and so no list of sources")
+        raise InputError(f"{path}: holds excluded shapes (-); give a list of sources")
     for values in found.values():
         if len(values) != len(region.components):
             raise InputError(f"{path}: has {counted(len(values), 'row')} for "
@@ -344,17 +344,17 @@ def _detections(path: Path) -> tuple[Region, dict[str, NDArray[np.float64]]]:
 
 def _is_point(path: Path, columns: Mapping[str, NDArray[np.float64]], compact: float,
               significant: float) -> NDArray[np.bool_]:
-    """Which detections are points wherever they are."""
+    """Return which detections are points even in a cluster."""
     if missing := [name for name in _OF_DETECTIONS if name not in columns]:
-        raise InputError(f"{path}: has no column {missing[0].upper()}, by which compact sources in the cluster are "
-                         f"told from it; give the source table{rename_hint(missing, columns)}")
+        raise InputError(f"{path}: has no column {missing[0].upper()}, which separates compact sources from the "
+                         f"cluster; give the source table{rename_hint(missing, columns)}")
     ratio, significance = (columns[name] for name in _OF_DETECTIONS)
     found: NDArray[np.bool_] = (ratio <= compact) & (significance >= significant)
     return found
 
 
 def _points(detections: Detections) -> Region:
-    """The detections that are points wherever they are."""
+    """Return the detections that are points even in a cluster."""
     region, columns = _detections(detections.file)
     if not region.components:
         return region
@@ -364,7 +364,7 @@ def _points(detections: Detections) -> Region:
 
 def _in_cluster(components: Sequence[Component], cluster: Path | None, coords: ImageCoords,
                 image: Image) -> NDArray[np.bool_]:
-    """Which detections have their centres in the cluster."""
+    """Return which detections have their centres in the cluster."""
     if cluster is None or not components:
         return np.zeros(len(components), bool)
     with about(image.path):
@@ -378,7 +378,7 @@ def _in_cluster(components: Sequence[Component], cluster: Path | None, coords: I
 
 
 def _middle(cluster: Path, coords: ImageCoords, image: Image) -> tuple[float, float]:
-    """The mean place of the pixels of a region, array coordinates."""
+    """Return the mean place of the pixels of a region, array coordinates."""
     with about(image.path):
         inside = region_mask(read_regions(cluster, for_ciao=False), coords, image.data.shape)
         if not inside.any():

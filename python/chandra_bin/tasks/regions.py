@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegionFiles:
-    """How many region files there are, their boxes, and the grid (``minx``, ``miny``, ``bin``) they were made on."""
+    """The numbers of region files and of their boxes, and their grid (``minx``, ``miny``, ``bin``)."""
 
     files: int
     boxes: int
@@ -31,7 +31,7 @@ class RegionFiles:
 
 def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | None = None, bin: float | None = None,
                       outdir: Path = Path()) -> RegionFiles:
-    """Writes ``outdir/xaf_0.reg``, ``xaf_1.reg``, ... up to the first bin number that no pixel has.
+    """Write ``outdir/xaf_0.reg``, ``xaf_1.reg``, ... up to the first bin number without pixels.
 
     ``minx`` and ``miny`` are the physical coordinates of the lower left edge of the first pixel and ``bin`` the
     physical size of a pixel; those not given come from the header, or are 0, 0 and 1 where that has no physical
@@ -45,7 +45,7 @@ def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | 
         header_x, header_y, header_bin = _grid(image, bin)
     grid = (header_x if minx is None else minx, header_y if miny is None else miny, header_bin)
     if not np.isfinite(grid).all() or grid[2] <= 0:
-        raise InputError(f"minx {grid[0]:g}, miny {grid[1]:g}, bin {grid[2]:g} are no grid: they must be finite, and "
+        raise InputError(f"minx {grid[0]:g}, miny {grid[1]:g}, bin {grid[2]:g}: invalid grid: all must be finite, and "
                          "bin above 0")
     texts = list(region_texts(boxes, grid[:2], (grid[2], grid[2])))
     if boxes.numbered < len(boxes):
@@ -54,12 +54,12 @@ def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | 
         for b, text in enumerate(texts):
             outputs.write(outdir / f"xaf_{b}.reg", text)
     if (outdir / f"xaf_{len(texts)}.reg").exists():
-        warn(f"{outdir / f'xaf_{len(texts)}.reg'} and others are there from an earlier run with more bins")
+        warn(f"{outdir / f'xaf_{len(texts)}.reg'} and others remain from an earlier run with more bins")
     return RegionFiles(len(texts), int(boxes.offsets[boxes.numbered]), *grid)
 
 
 def _grid(image: Image, bin: float | None) -> tuple[float, float, float]:
-    """minx, miny and bin from the header; ``bin`` where it is given."""
+    """Return minx, miny and bin from the header; a given ``bin`` takes precedence."""
     coords = ImageCoords(image.header)
     if coords.physical is None:
         logger.info("the header has no physical coordinates: minx, miny and bin are 0, 0 and 1 where not given")

@@ -17,7 +17,6 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
-from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -29,10 +28,10 @@ from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, places_of, read_places
+from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
-from ._common import has_sky_filter, history, listed, reporting
+from ._common import history, listed, reporting
 from ._observed import observed
 from ._pha import naming_responses
 from ._read_responses import read_areas
@@ -41,7 +40,7 @@ from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .spectra import ALL_BINS, obsids_of
 
-# A bin of which more than this part lies on chips without a tile has no response in that observation.
+# A bin with more than this fraction on chips without a tile has no response in that observation.
 _MOST_LOST = 0.01
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
@@ -63,7 +62,7 @@ class WeightOptions(Options):
 
 @dataclass(frozen=True)
 class BinsOfObservation:
-    """What was found for one observation."""
+    """The bins and tiles of one observation."""
 
     obsid: int
     bins: int
@@ -78,7 +77,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
                     options: WeightOptions | None = None, final: Path | None = None, mask: Path | None = None,
                     exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                     clobber: bool = False) -> list[BinsOfObservation]:
-    """Writes which responses each bin has in each observation, and for how many seconds, into one FITS file.
+    """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
     Parameters
     ----------
@@ -140,7 +139,7 @@ def approximate(tiles: Sequence[ResponseTile]) -> dict[str, str]:
 
 def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | None = None, *,
                          clobber: bool = False) -> list[Path]:
-    """Writes the responses of some bins as files for XSPEC and Sherpa: ``{obsid}/xaf_N.arf`` and ``.rmf``.
+    """Write the responses of some bins as files for XSPEC and Sherpa: ``{obsid}/xaf_N.arf`` and ``.rmf``.
 
     Parameters
     ----------
@@ -197,7 +196,7 @@ class MixedResponses:
 
 
 def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
-    """The spectra of bins, plain and grouped, as far as they exist, with the names of their responses."""
+    """Return the existing spectra of bins, plain and grouped, with the names of their responses."""
     made = {}
     for stem in stems:
         for path in (stem.with_suffix(".pi"), stem.with_name(f"{stem.name}_grp.pi")):
@@ -211,7 +210,7 @@ def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
 
 
 def areas_of(bins: BinPixels) -> dict[int, float]:
-    """The areas of bins by their numbers, arcsec2."""
+    """Return the areas of bins by their numbers, arcsec2."""
     areas = bins.pixels * ImageCoords(bins.image.header).pixel_area_arcsec2
     return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
@@ -219,9 +218,6 @@ def areas_of(bins: BinPixels) -> dict[int, float]:
 def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins, tiles: Sequence[ResponseTile],
                  of_obs: list[int], options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
     events = read_places(name)
-    if has_sky_filter(name):
-        warn(f"{name}: its filters on the sky take events, but no exposure of the bins; give regions with --exclude "
-             "or --keep instead")
     pixels = PixelsOfBins.of(bins, places, events, len(of_obs))
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
@@ -247,7 +243,7 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesO
 
 
 def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
-    """The mean area of 0.5 - 2 keV, cm2, and the part of the time that is in the area of a tile.
+    """Return the mean area of 0.5 - 2 keV, cm2, and the fraction of the time that the area of a tile includes.
 
     Raises `InputError` for an ARF without area in this band.
     """
@@ -262,7 +258,7 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
 
 def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins, tiles: Sequence[ResponseTile]
              ) -> tuple[Floats, Floats, dict[int, Wholes]]:
-    """Mean seconds (bins, tiles) and on chips without tiles (bins,); and by chip the tile of each pixel."""
+    """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and by chip the tile of each pixel."""
     grid = grid_around(bins, events, pixels)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     kept, off_axis = _vignetting(events, tiles, how.axis), _off_axis_arcmin(pixels.x, pixels.y, how.axis)
@@ -284,9 +280,9 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(pixels.bin, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
     _check_chips(tiles, tile_of, name)
-    if any(not np.isfinite(tile.ra_deg) for tile in tiles):
-        warn(f"{name}: {tiles[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of a "
-             "bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
+    if without := [tile for tile in tiles if not np.isfinite(tile.ra_deg)]:
+        warn(f"{name}: {without[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of "
+             "a bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
     distant = far > _MOST_FAR * seconds.sum(axis=1)
     if distant.any():
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
@@ -296,7 +292,7 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
 
 
 def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, Wholes], name: VirtualFile) -> None:
-    """Raises `InputError` where one response is to serve front- and back-illuminated chips."""
+    """Raise `InputError` where one response is given for front- and back-illuminated chips."""
     general = [chip for chip, nearest in tile_of.items() if tiles[int(nearest[0])].chip is None]
     if len({chip in acis.BACK_ILLUMINATED for chip in general}) > 1:
         raise InputError(f"{name}: one response is given for chips {listed(sorted(general))}, front- and "
@@ -304,13 +300,13 @@ def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, Wholes], n
 
 
 def _off_axis_arcmin(x: Floats, y: Floats, axis: Floats) -> Floats:
-    """Angles (n,) from the optical axis, of sky pixels of the events."""
+    """Return angles (n,) of sky pixels of the events from the optical axis."""
     angle: Floats = np.hypot(x - axis[0], y - axis[1]) * acis.PIXEL_ARCSEC / 60
     return angle
 
 
 def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> Floats:
-    """The vignetting (tiles,) at the middles of tiles, which their ARFs have; 1 for tiles without a place.
+    """Return the vignetting (tiles,) at the middles of tiles, which their ARFs include; 1 for tiles without a place.
 
     Raises `InputError` for places that the mirror does not reach.
     """
@@ -328,7 +324,7 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> 
 
 def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: PixelsOfBins,
              seen: NDArray[np.bool_]) -> tuple[Wholes, Floats]:
-    """The index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
+    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
 
     Other pixels have the first tile, and distance 0.
     """
@@ -346,19 +342,16 @@ def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: Pixel
 
 def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: PixelsOfBins,
             tile_of: dict[int, Wholes]) -> Wholes:
-    """Events of 0.5 - 2 keV (bins, tiles)."""
+    """Return the events of 0.5 - 2 keV (bins, tiles)."""
     values = events.columns
     channel = values["pi"] if "pi" in values else channels_of(values["energy"])
     soft = band_channels(SOFT_EV)
     chip = checked_chips(values["ccd_id"], name)
     chosen = np.flatnonzero((channel > soft.start) & (channel <= soft.stop) & np.isin(chip, list(tile_of)))
-    x, y = pixel_map(events.coords, ImageCoords(bins.image.header))(values["x"][chosen], values["y"][chosen])
+    inside, row, column = pixels_of_events(events, bins, chosen)
     number = np.full(bins.labels.shape, -1, np.int64)
     number[at] = np.arange(len(pixels.bin))
-    ny, nx = bins.image.data.shape
-    column, row = (np.floor(axis + 0.5) for axis in (x, y))
-    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-    place, chip = number[row[inside].astype(np.int64), column[inside].astype(np.int64)], chip[chosen][inside]
+    place, chip = number[row, column], chip[chosen][inside]
     counts = np.zeros(pixels.bins * pixels.tiles, np.int64)
     for each, tiles in tile_of.items():
         found = place[(chip == each) & (place >= 0)]

@@ -68,7 +68,7 @@ class _Data:
 def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[int], *, fit: Path | None = None,
                   model: ModelOptions | None = None, options: FitOptions | None = None,
                   band_kev: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
-    """Writes spectra, responses and scripts of some bins, which repeat their fits in Sherpa and in XSPEC.
+    """Write spectra, responses and scripts of some bins, which repeat their fits in Sherpa and in XSPEC.
 
     Parameters
     ----------
@@ -233,26 +233,26 @@ def _source(plasma: ThermalModel, response: Response, exposure_s: float, at: Sta
 def _amounts(background: BackgroundModel, counts: Floats, source: Floats | None) -> Floats:
     """Return the amounts (components,) of the background of a data set, NaN for those without bands.
 
-    They are the best ones beside the source counts of a fit, and 1 without a fit.
+    They are the best ones for the source counts of a fit, and 1 without a fit.
     """
-    is_told = background.band_expected.any(axis=2)
+    is_measured = background.band_expected.any(axis=2)
     if source is None:
-        return np.asarray(np.where(is_told, 1.0, np.nan)[0])
+        return np.asarray(np.where(is_measured, 1.0, np.nan)[0])
     return np.asarray(background.fitted_amounts(source[np.newaxis], counts[np.newaxis])[0])
 
 
 def _sky_files(name: str, background: BackgroundModel, amounts: Floats, first: int, rmf: Rmf, exposure_s: float
                ) -> list[tuple[str, bytes | str]]:
-    """The files of the expected background of a data set, whose amounts are fitted."""
-    told, used = np.isfinite(amounts), background.used_bands[0]
-    sky = np.zeros((np.count_nonzero(told), PI_CHANNELS))
-    sky[:, first - 1:first - 1 + background.background.shape[2]] = background.background[0, told]
+    """Return the files of the expected background of a data set, whose amounts are fitted."""
+    measured, used = np.isfinite(amounts), background.used_bands[0]
+    sky = np.zeros((np.count_nonzero(measured), PI_CHANNELS))
+    sky[:, first - 1:first - 1 + background.background.shape[2]] = background.background[0, measured]
     edges, numbers = np.append(rmf.channel_lo, rmf.channel_hi[-1]), [str(n) for n in range(1, len(sky) + 1)]
-    bands = [background.band_counts[0, used], *background.band_expected[0, told][:, used]]
+    bands = [background.band_counts[0, used], *background.band_expected[0, measured][:, used]]
     return [
         (f"{name}_sky.dat", _columns(["CHANNEL", *(f"COUNTS_{n}" for n in numbers)], [*sky])),
         (f"{name}_bands.dat", _columns(["BAND", "COUNTS", *(f"EXPECTED_{n}" for n in numbers)], bands)),
-        (f"{name}_sky.mod", constant_model_content("sky", edges, amounts[told] @ sky / exposure_s))]
+        (f"{name}_sky.mod", constant_model_content("sky", edges, amounts[measured] @ sky / exposure_s))]
 
 
 def _spectrum_files(name: str, row: int, place: int, data: _Data,

@@ -1,4 +1,4 @@
-"""Simulated observations: a folder like the archive's for each ObsID, and the truth beside them."""
+"""Simulated observations: a folder like the archive's for each ObsID, and a folder with the truth."""
 
 import json
 import math
@@ -30,16 +30,16 @@ from .options import SimulationSettings
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# What a folder of simulations holds says so, and names its files: only these may be replaced.
+# A file that marks a folder of simulations and lists its files: only these may be replaced.
 _MARKER = "simulation.json"
-# Where the calibration database has its blank skies.
+# Folder of the blank skies in the calibration database.
 _CALDB = "caldb/data/chandra/acis/bkgrnd"
 _EXPOSURE_BIN = 16
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What was written for one ObsID."""
+    """The files and exposure of one ObsID."""
 
     obsid: int
     events: Path
@@ -47,15 +47,15 @@ class Simulated:
     count: int
     """Its events."""
     exposure_s: float
-    """Live seconds of the aim point's chip."""
+    """Live time of the aim point's chip, s."""
 
 
 def simulate_observations(folder: Path, settings: SimulationSettings | None = None, *,
                           clobber: bool = False) -> list[Simulated]:
-    """Writes simulated observations of one cluster into a folder, and the truth about them into ``folder/truth``.
+    """Write simulated observations of one cluster into a folder, and the truth about them into ``folder/truth``.
 
-    The folder must be new or empty; with ``clobber``, one that an earlier simulation filled is replaced, if nobody put
-    anything else there. Raises `OutputError` for other folders, `InputError` for settings without sense.
+    The folder must be new or empty; ``clobber`` replaces an earlier simulation if the folder holds no other files.
+    Raises `OutputError` for other folders, `InputError` for invalid settings.
     """
     settings = SimulationSettings.or_defaults(settings)
     old = _files_there(folder, clobber)
@@ -72,7 +72,7 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
         _write_responses(writer, observations, settings)
         writer.finish(settings)
     for path in sorted({path.parent for path in old}, reverse=True):
-        with suppress(OSError):  # folders of the earlier simulation that hold no file now; others are not empty
+        with suppress(OSError):  # removes only empty folders of the earlier simulation
             while path != folder:
                 path.rmdir()
                 path = path.parent  # noqa: PLW2901
@@ -80,13 +80,13 @@ def simulate_observations(folder: Path, settings: SimulationSettings | None = No
 
 
 def scene_of(settings: SimulationSettings) -> simulate.Scene:
-    """What the sky holds. Raises `InputError` where the tables of a plasma are not found."""
+    """Return the scene on the sky. Raises `InputError` where the tables of a plasma are not found."""
     model = thermal_model(ModelOptions(settings.model, settings.redshift, settings.nh, apec=settings.apec))
     return simulate.make_scene(settings.seed, settings.counts, settings.exposure * simulate.LIVE_FRACTION, model)
 
 
 class _Writer:
-    """Writes files by names relative to the folder, and remembers them."""
+    """Writes files by names relative to the folder, and lists them."""
 
     def __init__(self, folder: Path, old: Sequence[Path], clobber: bool) -> None:
         self.folder = folder
@@ -124,7 +124,7 @@ class _Writer:
 
 
 def _files_there(folder: Path, clobber: bool) -> list[Path]:
-    """The files of an earlier simulation. Raises `OutputError` for a folder with anything else in it."""
+    """Return the files of an earlier simulation. Raises `OutputError` for a folder with other files."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is not a folder")
     there = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
@@ -134,13 +134,13 @@ def _files_there(folder: Path, clobber: bool) -> list[Path]:
         known = json.loads((folder / _MARKER).read_text())["files"]
         known = {folder / name for name in known}
     except (OSError, ValueError, KeyError, TypeError):
-        raise OutputError(f"{folder}: holds files that no simulation made ({there[0].name}, ...); give a new folder"
+        raise OutputError(f"{folder}: holds files other than a simulation ({there[0].name}, ...); give a new folder"
                           ) from None
     for path in there:
         if path not in known or path.is_symlink():
-            raise OutputError(f"{path}: was made by no simulation; move it away, or give a new folder")
+            raise OutputError(f"{path}: is not a file of the simulation; move it away, or give a new folder")
     if not clobber:
-        raise OutputError(f"{folder}: holds a simulation already; remove it, or replace it with --clobber")
+        raise OutputError(f"{folder}: already holds a simulation; remove it, or replace it with --clobber")
     return there
 
 
@@ -171,7 +171,7 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
             writer.fits(f"{blank}/{event_tables.blank_sky_name(observation, chip)}", first,
                         event_tables.blank_sky_blocks(observation, chip, particles, livetime, seed))
             if observation.obsid == simulate.FIRST_OBSID:
-                # The calibration database has one file for all observations: made on a chip without bad pixels.
+                # The calibration database has one file for all observations, of a chip without bad pixels.
                 sky = simulate.blank_sky(observation, chip, settings.blank_sky, seed, whole_chip=True)
                 writer.fits(f"{_CALDB}/{event_tables.caldb_sky_name(observation, chip)}",
                             event_tables.caldb_sky_primary(), event_tables.caldb_sky_blocks(observation, chip, *sky))
@@ -180,7 +180,7 @@ def _write_observation(writer: _Writer, scene: simulate.Scene, observation: simu
 
 def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.Observation,
                  settings: SimulationSettings) -> dict[str, object]:
-    """The exposure map, clean times and sources of one observation; returns its row of observations.ecsv."""
+    """Write exposure map, clean times and sources of one observation; return its row of observations.ecsv."""
     from astropy.table import Table
 
     name, aim = f"truth/{observation.obsid}", observation.chips[0]
@@ -220,7 +220,7 @@ def _write_truth(writer: _Writer, scene: simulate.Scene, observation: simulate.O
 
 def _write_responses(writer: _Writer, observations: Sequence[simulate.Observation],
                      settings: SimulationSettings) -> None:
-    """The true responses of places on the chips, and the table of them that ``chandra-bin responses`` takes."""
+    """Write the true responses of places on the chips, and their table for ``chandra-bin responses``."""
     from astropy.table import Table
 
     rmf = "responses/acis.rmf"

@@ -1,6 +1,6 @@
-"""Smoothed images from files, one function a smoother of the original suite; each replaces its output file.
+"""Smooth image files: one function for each smoother of the original suite, which replaces its output file.
 
-``mask`` files have contbin's sense: pixels >= 1 are used. All raise `InputError` and `OutputError`.
+In a ``mask``, pixels >= 1 are used, as in contbin. All functions raise `InputError` and `OutputError`.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,13 +22,13 @@ from .inputs import files_of, read_image, read_like
 
 Progress = Callable[[float], None] | None
 
-# The mask value of pixels that counts are not taken from, but that get a scale (accumulate_counts).
+# The mask value of pixels whose counts are not summed, but that get a scale (accumulate_counts).
 _FILL = -2
 
 
 def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | None = None, mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean over the smallest disc that reaches the S/N (``accumulate_smooth``).
+    """Write means over the smallest disc that reaches the S/N (``accumulate_smooth``).
 
     A background is scaled by the ratio of the images' EXPOSURE keywords.
     """
@@ -48,13 +48,13 @@ def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | 
 
 def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean of an exposure-corrected image over discs with sn² counts (``accumulate_smooth_expmap``)."""
+    """Write means of an exposure-corrected image over discs with sn² counts (``accumulate_smooth_expmap``)."""
     _smooth_flux("smooth expmap", smoothing.smooth_expmap, expcorr, expmap, out, mask, sn, threads, progress)
 
 
 def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
                    sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The mean of an exposure-corrected image over discs of sn² counts in ``image`` (``accumulate_smooth_expcorr``)."""
+    """Write means of an exposure-corrected image over discs of sn² counts of ``image`` (accumulate_smooth_expcorr)."""
     parameters = {"image": image, "expcorr": expcorr, "mask": mask, "sn": sn}
     with _product(out, "smooth expcorr", parameters) as write:
         counts = read_image(image)
@@ -68,14 +68,14 @@ def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fit
 
 def smooth_gaussian(expcorr: Path, expmap: Path, *, out: Path = Path("ags.fits"), mask: Path | None = None,
                     sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """Gaussian-weighted means of the least width that reaches the S/N (``adaptive_gaussian_smooth``)."""
+    """Write Gaussian-weighted means of the least width that reaches the S/N (``adaptive_gaussian_smooth``)."""
     _smooth_flux("smooth gaussian", smoothing.smooth_gaussian, expcorr, expmap, out, mask, sn, threads, progress)
 
 
 def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path | None = None,
                     mask: Path | None = None, expmap: Path | None = None, sn: float = 15,
                     maxrad: int | None = None, threads: int = 1, progress: Progress = None) -> None:
-    """Net counts per exposure over discs that reach the S/N (``exposure_smooth``)."""
+    """Write net counts per exposure over discs that reach the S/N (``exposure_smooth``)."""
     parameters = {"image": image, "bg": bg, "mask": mask, "expmap": expmap, "sn": sn, "maxrad": maxrad}
     with _product(out, "smooth exposure", parameters) as write:
         counts = read_image(image)
@@ -94,7 +94,7 @@ def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path
 
 def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None = None, mask: Path | None = None,
                sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
-    """The least r² (int32) whose disc reaches the S/N (``accumulate_counts``).
+    """Write the least r² (int32) whose disc reaches the S/N (``accumulate_counts``).
 
     Mask values above 0 are summed; -2 marks point sources: pixels that are not summed but get a scale.
     """
@@ -114,7 +114,7 @@ def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None
 def apply_scale(image: Path, *, out: Path = Path("applied.fits"), scale: Path = Path("acscale.fits"),
                 mask: Path | None = None, gaussian: bool = False, threads: int = 1,
                 progress: Progress = None) -> None:
-    """Averages an image over the discs of a scale image (``accumulate_counts --apply``)."""
+    """Average an image over the discs of a scale image (``accumulate_counts --apply``)."""
     parameters = {"image": image, "scale": scale, "mask": mask, "gaussian": gaussian}
     with _product(out, "smooth apply", parameters) as write:
         pixels = read_image(image)
@@ -135,7 +135,7 @@ def _excluded(path: Path | None, image: Image) -> NDArray[np.bool_] | None:
 
 @contextmanager
 def _product(out: Path, command: str, parameters: Parameters) -> Iterator[Callable[[NDArray[Any], Image], None]]:
-    """Claims ``out`` before the work; yields what writes it: pixels, with the header of the image they are from."""
+    """Claim ``out`` before the work; yield a function that writes pixels with the header of their image."""
     inputs = [value for value in parameters.values() if isinstance(value, Path)]
     with Outputs([out], inputs=files_of(*inputs), clobber=True) as outputs:
 
@@ -148,7 +148,7 @@ def _product(out: Path, command: str, parameters: Parameters) -> Iterator[Callab
 
 def _smooth_flux(command: str, smoother: Callable[..., Float32s], expcorr: Path, expmap: Path, out: Path,
                  mask: Path | None, sn: float, threads: int, progress: Progress) -> None:
-    """Write what a smoother makes of an exposure-corrected image and its exposure map."""
+    """Write the result of a smoother for an exposure-corrected image and its exposure map."""
     parameters = {"expcorr": expcorr, "expmap": expmap, "mask": mask, "sn": sn}
     with _product(out, command, parameters) as write:
         corrected = read_image(expcorr)

@@ -19,25 +19,25 @@ from chandra_bin.fits.virtual import Name, RegionTerm, VirtualFile, named_file, 
 from ._common import about, read_binmap
 from .inputs import files_of
 
-# A call of specextract opens and checks every region several times before it begins, and fails as a whole where one
-# region fails.
+# Bins per list: a call of specextract opens and checks every region several times before it begins, and fails as a
+# whole where one region fails.
 BINS_A_LIST = 20
 
 
 @dataclass(frozen=True)
 class ExtractionLists:
-    """The bins by whether they have events."""
+    """The bins with and without events."""
 
     bins: tuple[int, ...]
     """Numbers of the bins that the lists hold."""
     without_events: tuple[int, ...]
-    """Numbers of the bins without an event: specextract has nothing to extract there."""
+    """Numbers of the bins without an event, which specextract cannot extract."""
     lists: int
     """The number of pairs of lists."""
 
     @property
     def summary(self) -> str:
-        """A line with the numbers of the bins without events."""
+        """Return a line with the numbers of the bins without events."""
         text = f"{counted(len(self.bins), 'bin')} with events"
         if not self.without_events:
             return text
@@ -47,10 +47,10 @@ class ExtractionLists:
 
 def write_extraction_lists(events: Name, binmap: Path, regions: Path, spectra: Path, folder: Path, *,
                            bins_a_list: int = BINS_A_LIST, clobber: bool = False) -> ExtractionLists:
-    """Write the lists with which specextract extracts the bins that have events, some bins a call.
+    """Write the lists for specextract of the bins that have events, with some bins per list.
 
     Writes ``folder/source_NNN.list`` (``EVENTS[sky=region(REGION)]``) and ``folder/root_NNN.list``
-    (``SPECTRA/xaf_N``), with one line a bin and with whole paths.
+    (``SPECTRA/xaf_N``), with one line per bin and absolute paths.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def write_extraction_lists(events: Name, binmap: Path, regions: Path, spectra: P
 
 def _counts(events: VirtualFile, image: Image, labels: NDArray[np.int32],
             binmap: Path) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The numbers of the bins, ascending, and the events in each."""
+    """Return the numbers of the bins, ascending, and the events in each."""
     numbers = np.unique(labels[labels >= 0])
     if not len(numbers):
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
@@ -103,11 +103,11 @@ def _counts(events: VirtualFile, image: Image, labels: NDArray[np.int32],
 def _region(folder: Path, number: int) -> Path:
     path = folder / f"xaf_{number}_sex.reg"
     if not path.is_file():
-        raise InputError(f"{path}: is not there, and the bin has events: make the regions of this binmap "
+        raise InputError(f"{path}: does not exist, but the bin has events: make the regions of this binmap "
                          "('chandra-bin regions BINMAP -o DIR --system wcs --sexagesimal')")
     return path
 
 
 def _source(events: VirtualFile, region: Path) -> str:
-    """The virtual name of the events of a bin, with whole paths."""
+    """Return the virtual name of the events of a bin, with absolute paths."""
     return str(with_paths(events.keep(RegionTerm.of(region)), os.path.abspath))

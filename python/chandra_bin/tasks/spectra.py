@@ -1,4 +1,4 @@
-"""Spectra of the bins of a binmap, one set of files an observation."""
+"""Spectra of the bins of a binmap, one set of files per observation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,9 +44,9 @@ from .inputs import files_of, plain_name
 if TYPE_CHECKING:
     from astropy.table import Table
 
-# BACKSCAL is a fraction of the sky coordinates' plane.
+# BACKSCAL is a fraction of the plane of sky coordinates.
 _SKY_PIXELS = 8192**2
-# The spectra of all bins of an observation, in one table.
+# File with the spectra of all bins of an observation, in one table.
 ALL_BINS = "spectra.fits"
 _COORDINATES = ("x", "y", "ccd_id")
 _WHOLE = ("ccd_id", "pi")
@@ -55,18 +55,18 @@ _WHOLE = ("ccd_id", "pi")
 
 @dataclass(frozen=True)
 class ObservationSpectra:
-    """What was made of one observation."""
+    """The spectra of one observation."""
 
     obsid: int
     folder: Path
     bins: int
-    """Bins that have pixels, and so files."""
+    """Number of bins that have pixels and therefore files."""
     counts: int
-    """Events in bins, of all channels."""
+    """Number of events in bins, of all channels."""
     outside: int
-    """Events that passed the filters and are in no bin."""
+    """Number of events that passed the filters and are outside all bins."""
     table: "Table"
-    """As in ``spectra.ecsv``."""
+    """The table ``spectra.ecsv``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,29 +78,29 @@ class _Counted:
     of_chip: Wholes
     """All events that passed, in bins or not, (chips,)."""
     particles: ParticleCounts
-    """Those of 9 - 12 keV, where they were asked for."""
+    """Counts of 9 - 12 keV, where requested."""
     events: Events
     """Without columns."""
     coords: ImageCoords
-    """Of the events."""
+    """Coordinates of the events."""
 
     @property
     def by_chip(self) -> Wholes:
-        """(chips, bins)"""
+        """Counts of all channels, (chips, bins)."""
         return np.asarray(self.spectra.sum(axis=2, dtype=np.int64))
 
     def in_band(self, band_ev: tuple[float, float]) -> Wholes:
-        """(chips, bins)"""
+        """Return the counts of a band, (chips, bins)."""
         return np.asarray(self.spectra[:, :, band_channels(band_ev)].sum(axis=2, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
 class _Background:
-    """Counts on the chips of the source, and what one of them stands for."""
+    """Background counts on the chips of the source, and their scales."""
 
     counted: _Counted
     scales: Floats
-    """(chips,): counts in the source's exposure for one here; NaN where none is in a bin."""
+    """(chips,): counts in the source's exposure for one background count; NaN for chips without counts in bins."""
     keywords: dict[str, float | str]
     """Scales with their errors and counts, for headers."""
     name: str
@@ -116,41 +116,41 @@ class _OfBins:
     exposure_s: Floats
     chips: Wholes
     behind: NDArray[np.int32] | None
-    """Of the background."""
+    """Background spectra."""
     ratios: Floats | None
-    """What one count of it stands for."""
+    """Scale of one background count."""
 
 
 def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                   background: Name | Sequence[Name] = (),
                   group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                   each_bin: bool = True, clobber: bool = False) -> list[ObservationSpectra]:
-    """Writes the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
+    """Write the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
     ----------
     events : virtual name of an ACIS event file, or those of several observations.
-    binmap : FITS image of bin numbers; it and the events meet through the sky.
+    binmap : FITS image of bin numbers, matched to the events by sky coordinates.
     background : virtual names of blank-sky event files on the sky coordinates of the source (CIAO's blanksky): one for
-        each observation, or for a single one several, each chip in one of them. Its counts stand
-        for BKGSCALn of its header, or where that has none for the ratio of the counts of 9 - 12 keV on chip n.
+        each observation, or for a single observation several, each chip in one of them. The scale of chip n is BKGSCALn
+        of the header, or else the ratio of the counts of 9 - 12 keV on the chip.
     group : least counts of a group in ``xaf_N_grp.pi``.
-    each_bin : whether each bin has files of its own beside the table of all.
-    mask, exclude, keep : as `bin_image` takes them: events in excluded pixels are left out, and so is their area.
+    each_bin : whether to write files of each bin in addition to the table of all bins.
+    mask, exclude, keep : as for `bin_image`: events and areas of excluded pixels are left out.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
     ``spectra.fits`` has those of all bins in one table (type II), which ``chandra-bin fit`` reads; ``spectra.ecsv`` has
-    a row a bin. Raises `InputError` and `OutputError`; no file is written then.
+    a row per bin. Raises `InputError` and `OutputError`; no file is written then.
     """
     names, skies = named_files(events), named_files(background)
     backgrounds: list[tuple[VirtualFile, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
     if not skies:
         backgrounds = [()] * len(names)
     if len(backgrounds) != len(names):
-        raise InputError(f"{counted(len(backgrounds), 'background is', 'backgrounds are')} named for "
+        raise InputError(f"{counted(len(backgrounds), 'background is', 'backgrounds are')} given for "
                          f"{counted(len(names), 'event file')}; give one for each, in their order")
     if group < 1:
-        raise InputError(f"the least counts of a group are {group}, and must be 1 or more")
+        raise InputError(f"the least counts of a group must be 1 or more, got {group}")
     obsids = obsids_of(names)
     folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
     inputs = files_of(*names, *skies, binmap, mask, *exclude, *keep)
@@ -180,7 +180,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     exposures = _exposures(source, name)
     areas = _areas(source.coords, bins)
     if not any(exposures.values()):
-        warn(f"{name}: has no good time at all: EXPOSURE is 0")
+        warn(f"{name}: has no good time: EXPOSURE is 0")
     exposure = np.array([exposures.get(chip, 0.0) for chip in chips.tolist()])
     table = _table(source, background, bins, chips, exposure, areas)
     lines = history("spectra", parameters)
@@ -203,7 +203,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
 
 def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter,
                 group: int) -> None:
-    """The spectra of each bin in files of their own."""
+    """Write the spectra of each bin in its own files."""
     grouping, quality = group_counts(made.spectra, group)
     for i, number in enumerate(made.numbers):
         backscal = float(made.backscal[i])
@@ -220,7 +220,7 @@ def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter
 
 
 def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter) -> None:
-    """The spectra of all bins in one file."""
+    """Write the spectra of all bins in one file."""
     from astropy.io.fits import Header
 
     cards: Any = {"exposure_s": made.exposure_s, "chips": made.chips, "bins": made.numbers}
@@ -232,7 +232,7 @@ def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter,
 
 
 def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
-    """The observations of event files; `InputError` for what is none of ACIS, and for one that comes twice."""
+    """Return the ObsIDs of event files. Raises `InputError` for other instruments than ACIS and for duplicates."""
     found: dict[int, VirtualFile] = {}
     for name in names:
         with open_events(name) as file:
@@ -243,8 +243,8 @@ def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
                              f"({PI_CHANNELS} channels of {PI_WIDTH_EV} eV); copy and lightcurve take other files too")
         text = text_of(header, "OBS_ID")
         if obsid_number(text) is None:
-            raise InputError(f"{name}: OBS_ID is {text!r}, and names the folder of the spectra: it must be the number "
-                             "of one observation; for merged events, give those of each observation (a @list)")
+            raise InputError(f"{name}: OBS_ID is {text!r}: it must be the number of one observation, which names the "
+                             "folder of the spectra; for merged events, give those of each observation (a @list)")
         if int(text) in found:
             raise InputError(f"{name}: is of ObsID {int(text)}, as {found[int(text)]} is; give each observation once")
         found[int(text)] = name
@@ -252,7 +252,7 @@ def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
 
 
 def _count(name: VirtualFile, bins: BinPixels, *, particles: bool, good_times: bool = True) -> _Counted:
-    """Reads the events of a file once, block by block, into the bins."""
+    """Read the events of a file once, block by block, and count them in the bins."""
     with about(bins.image.path):
         spectra = empty_spectra(len(bins.numbers))
     of_chip = np.zeros(acis.CHIP_COUNT, np.int64)
@@ -287,7 +287,7 @@ def _count(name: VirtualFile, bins: BinPixels, *, particles: bool, good_times: b
 
 
 def _columns(file: EventFile, particles: bool) -> list[str]:
-    """x, y, ccd_id, the column that gives channels, and for particles the energy too, where there is one."""
+    """Return the columns x, y, ccd_id, that of the channels, and for particles the energy, too, if it exists."""
     file.need_ev()
     there = file.hdu.columns
     missing = [name for name in _COORDINATES if name not in there]
@@ -307,23 +307,23 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
 
 
 def _areas(events: ImageCoords, bins: BinPixels) -> Floats:
-    """The areas of bins, (bins,), in sky pixels of the events."""
+    """Return the areas of bins, (bins,), in sky pixels of the events."""
     image = ImageCoords(bins.image.header)
     if physical_agree(events, image):
         (xx, xy), (yx, yy) = image.need_physical().matrix
         return np.asarray(bins.pixels * abs(float(xx * yy - xy * yx)), np.float64)
     areas = bin_areas(bins.labels, bins.pixels, lambda x, y: image.pixel_areas_in(events, x, y))
-    # A bin that the sky does not reach has no events: any area above 0 will do.
+    # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
     return np.where(np.isfinite(areas), areas, bins.pixels * image.pixel_area_arcsec2 / events.pixel_area_arcsec2)
 
 
 def _order(events: Events) -> list[int]:
-    """Chips in the order of their good times: the aim point's first."""
+    """Return the chips in the order of their GTIs: the aim point's first."""
     return [chip for chip in events.good_times if chip is not None and chip in acis.CHIPS]
 
 
 def _exposures(source: _Counted, name: VirtualFile) -> dict[int, float]:
-    """Live times in s by chip, of all that have good times or events."""
+    """Return live times in s by chip, of all chips with GTIs or events."""
     order = _order(source.events)
     seen = np.flatnonzero(source.of_chip).tolist()
     chips = sorted({*order, *seen})
@@ -341,7 +341,7 @@ def _exposures(source: _Counted, name: VirtualFile) -> dict[int, float]:
 
 def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name: VirtualFile,
                      bins: BinPixels) -> _Background:
-    # A background's exposure is in its scale: nobody asks for its good times.
+    # The scale includes the exposure of a background: its GTIs are not needed.
     skies = [_count(name, bins, particles=True, good_times=False) for name in names]
     wanted = np.flatnonzero(source.of_chip).tolist() or _order(source.events) or list(acis.CHIPS)
     of_chip = np.sum([sky.of_chip for sky in skies], axis=0)
@@ -356,8 +356,8 @@ def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name
     for chip in wanted:
         owners = [sky for sky in skies if sky.of_chip[chip]]
         if len(owners) > 1:
-            raise InputError(f"{name}: more than one has events of chip {chip}; give each chip once ([ccd_id=..] "
-                             "behind the name chooses)")
+            raise InputError(f"{name}: duplicate events of chip {chip}; give each chip once (select it by "
+                             "[ccd_id=..] after the name)")
         if owners and owners[0].spectra[chip].any():
             spectra[chip] = owners[0].spectra[chip]
             scale = scale_by_particles(chip, owners[0].events.header, source.particles, owners[0].particles)
@@ -374,7 +374,7 @@ def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name
 
 
 def _scales_without_counts(background: _Background, chips: Wholes) -> Floats:
-    """The factor (bins,) of bins without background counts: that of the bin's chip, or the mean of all."""
+    """Return the scale (bins,) for bins without background counts: that of the bin's chip, or the mean of all."""
     own = background.scales[chips]
     return np.where(np.isfinite(own), own, np.nanmean(background.scales))
 
@@ -413,8 +413,8 @@ def _table(source: _Counted, background: _Background | None, bins: BinPixels, ch
 
 def _warn_of_sky_filters(name: VirtualFile) -> None:
     if has_sky_filter(name):
-        warn(f"{name}: its filters on the sky take events, but no area of the bins (BACKSCAL); give regions with "
-             "--exclude or --keep instead")
+        warn(f"{name}: its filters on the sky remove events, but not the area of the bins (BACKSCAL); give regions "
+             "with --exclude or --keep instead")
 
 
 def _warn_of_nothing(source: _Counted, name: VirtualFile) -> None:

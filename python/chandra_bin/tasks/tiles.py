@@ -1,4 +1,4 @@
-"""Tiles: the places on chips, below the bins of a binmap, that get an ARF and an RMF each."""
+"""Tiles: places on chips, under the bins of a binmap, that each get an ARF and an RMF."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events
+from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.ancillary import Ancillary
 from chandra_bin.exposure.maps import View
 from chandra_bin.fits.headers import is_number, text_of
@@ -28,18 +29,19 @@ from .spectra import obsids_of
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-# Tiles keep this distance from the edges of a chip, where it is wide enough: the dither takes a place 16 pixels to both
-# sides, and the area of a place beyond would lack the time that it was off the chip.
+# Tiles keep this distance from the edges of a chip, where it is wide enough: the dither moves a place by 16 pixels to
+# both sides, and the area of a place closer to the edge would lack the time that it was off the chip.
 EDGE_PX = 32
-# Closer places would have the same response: matrices are calibrated in squares of 32 pixels.
+# The least distance of tiles: closer places have the same response, as matrices are calibrated in squares of 32 pixels.
 _CLOSEST_PX = 64
-# The dither takes pixels of bins onto a chip from this far beyond its edge.
+# The dither moves pixels of bins onto a chip from this far beyond its edge.
 _REACH_PX = 20
-# Weights for mkwarf are those of the events in a circle of this radius.
+# Weights for mkwarf are those of the events of these energies in a circle of this radius, as specextract has them.
 RADIUS_PX = 32.0
-# Above this temperature of the focal plane (K), data are not of -120 C: mkacisrmf has matrices for the
-# back-illuminated chips then, and above the second (-109 C) none.
-_COLD_K, _COOL_K = 158.0, 164.15
+WEIGHT_BAND_EV = (300.0, 2000.0)
+# From this day on the focal plane was at -120 C. Before, mkacisrmf has matrices for the back-illuminated chips up to
+# this temperature (K, -109 C).
+_COLD_SINCE, _COOL_K = "2000-01-29", 164.15
 
 RmfTool = Literal["mkacisrmf", "mkrmf"]
 
@@ -58,17 +60,17 @@ class Tile:
     """ICRS."""
     dec_deg: float
     events: int
-    """Events of the chip within 32 sky pixels."""
+    """Events of 0.3 - 2 keV of the chip within 32 sky pixels."""
 
     @property
     def name(self) -> str:
-        """The name of its files, without an ending."""
+        """The name of the files of the tile, without an ending."""
         return f"ccd{self.chip}_{self.chipx:04d}_{self.chipy:04d}"
 
 
 @dataclass(frozen=True)
 class TilesOfObservation:
-    """The tiles of an observation, and what its responses are made of."""
+    """The tiles of an observation, and the files and tools of its responses."""
 
     obsid: int
     events: Path
@@ -76,7 +78,7 @@ class TilesOfObservation:
     grating: str
     """NONE, LETG or HETG."""
     rmf_tools: Mapping[int, RmfTool]
-    """By chip: mkacisrmf where its matrices are those of the events, else mkrmf."""
+    """By chip: mkacisrmf where it has matrices for the events, else mkrmf."""
     tiles: tuple[Tile, ...]
 
 
@@ -89,8 +91,8 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     ----------
     events : virtual name of an ACIS event file, or those of several observations, as `write_spectra` takes them.
     binmap : FITS image of bin numbers.
-    options : how many tiles; None: the defaults.
-    mask, exclude, keep : those that the spectra were made with.
+    options : options of the number of tiles; None: the defaults.
+    mask, exclude, keep : as for the spectra.
 
     Notes
     -----
@@ -101,8 +103,7 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     Raises
     ------
     InputError
-        Where files are missing or no observation sees a bin, and for events that do not tell how they were calibrated
-        (CTI_APP).
+        Where files are missing or no observation sees a bin, and for events without a known calibration (CTI_APP).
     """
     options = TileOptions.or_defaults(options)
     names = named_files(events)
@@ -124,7 +125,7 @@ def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[
     Parameters
     ----------
     made : the ARF and the RMF of the tiles that have them, by ObsID and `Tile.name`.
-    folder : the folder of the table, which the names in it are relative to.
+    folder : the folder of the table; file names in the table are relative to it.
     """
     from astropy.table import Table
 
@@ -137,21 +138,28 @@ def tiles_table(observations: Sequence[TilesOfObservation], made: Mapping[tuple[
 
 
 def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
-    """Return the tool that makes the RMF of a chip, by how its events were calibrated.
+    """Return the tool that makes the RMF of a chip, by the calibration of its events, as specextract chooses it.
 
-    mkacisrmf is for events that were corrected for CTI (a letter of CTI_APP a chip; N: not), of a focal plane at
-    -120 C, and of the back-illuminated chips at -110 C too. Raises `InputError` without CTI_APP or FP_TEMP.
+    mkacisrmf is for events that were corrected for CTI (CTI_APP has a letter for each chip; N: not corrected), at any
+    temperature of the focal plane, and for events of GRADED mode where any chip was corrected. For observations before
+    2000-01-29 it is for the back-illuminated chips at -110 C. Raises `InputError` where CTI_APP, DATE-OBS, or for such
+    observations FP_TEMP is missing.
     """
-    applied, kelvin = text_of(header, "CTI_APP").upper(), header.get("FP_TEMP")
-    if len(applied) != acis.CHIP_COUNT or not is_number(kelvin):
-        raise InputError(f"{file}: CTI_APP is {header.get('CTI_APP')!r} and FP_TEMP {kelvin!r}: both choose the tool "
-                         "that makes RMFs; reprocess the events with chandra_repro")
-    warmest = _COOL_K if chip in acis.BACK_ILLUMINATED else _COLD_K
-    return "mkacisrmf" if applied[chip] != "N" and float(kelvin) <= warmest else "mkrmf"
+    applied, day, kelvin = text_of(header, "CTI_APP").upper(), text_of(header, "DATE-OBS"), header.get("FP_TEMP")
+    is_early = day < _COLD_SINCE
+    if len(applied) != acis.CHIP_COUNT or not day or (is_early and not is_number(kelvin)):
+        raise InputError(f"{file}: CTI_APP is {header.get('CTI_APP')!r}, DATE-OBS {day!r} and FP_TEMP {kelvin!r}: they "
+                         "choose the tool that makes RMFs; reprocess the events with chandra_repro")
+    if is_early:
+        has_matrix = chip in acis.BACK_ILLUMINATED and float(kelvin) <= _COOL_K
+    else:
+        is_graded = text_of(header, "DATAMODE").upper() == "GRADED"
+        has_matrix = applied[chip] != "N" or (is_graded and set(applied) != {"N"})
+    return "mkacisrmf" if has_matrix else "mkrmf"
 
 
 def _of_observation(name: VirtualFile, obsid: int, bins: PlacesOfBins, options: TileOptions) -> TilesOfObservation:
-    events = read_places(name)
+    events = read_places(name, ("energy", "pi"))
     files = AncillaryChoice().of(name.file, events.header)
     if not files.aspect:
         raise InputError(f"{name.file}: the aspect solution (ASOLFILE) is missing: put it into this folder")
@@ -188,10 +196,10 @@ def _of_chip(events: Events, view: View, places: Floats, per_chip: int) -> list[
 
 
 def grid_shape(width: float, height: float, most: int) -> tuple[int, int]:
-    """Return how many cells a rectangle (pixels) has along both sides: the smallest cells that its number allows."""
+    """Return the numbers of cells of a rectangle (pixels) along both sides, for the smallest cells allowed."""
     widest, highest = (max(1, math.floor(extent / _CLOSEST_PX)) for extent in (width, height))
     shapes = [(nx, min(most // nx, highest)) for nx in range(1, min(most, widest) + 1)]
-    # Of equally long cells, those of less area.
+    # Of cells of equal length, those of less area.
     return min(shapes, key=lambda shape: (max(width / shape[0], height / shape[1]), 1 / (shape[0] * shape[1])))
 
 
@@ -199,14 +207,19 @@ def _tile(events: Events, view: View, chipx: int, chipy: int) -> Tile:
     x, y = view.placement.to_sky(np.array([[chipx, chipy]], np.float64))[0]
     ra, dec = events.coords.physical_to_sky(np.array([x]), np.array([y]), "icrs")
     columns = events.columns
-    on_chip = columns["ccd_id"] == view.chip
-    near = np.hypot(columns["x"][on_chip] - x, columns["y"][on_chip] - y) <= RADIUS_PX
+    if "energy" in columns:
+        soft = (columns["energy"] >= WEIGHT_BAND_EV[0]) & (columns["energy"] < WEIGHT_BAND_EV[1])
+    else:
+        channels = band_channels(WEIGHT_BAND_EV)
+        soft = (columns["pi"] > channels.start) & (columns["pi"] <= channels.stop)
+    chosen = soft & (columns["ccd_id"] == view.chip)
+    near = np.hypot(columns["x"][chosen] - x, columns["y"][chosen] - y) <= RADIUS_PX
     return Tile(view.chip, chipx, chipy, float(x), float(y), float(ra[0]), float(dec[0]), int(near.sum()))
 
 
 def warn_of_chips(observations: Sequence[TilesOfObservation]) -> None:
-    """Warn of chips whose events are not corrected for CTI, or too warm for mkacisrmf."""
+    """Warn of chips whose events mkacisrmf has no matrices for."""
     for each in observations:
         if old := [chip for chip, tool in each.rmf_tools.items() if tool == "mkrmf"]:
-            warn(f"{each.events}: chips {listed(old)} are not corrected for CTI, or the focal plane was warm: their "
-                 "RMFs are made by mkrmf, of the events around each tile")
+            warn(f"{each.events}: chips {listed(old)} are not corrected for CTI, or were observed before "
+                 f"{_COLD_SINCE}: their RMFs are made by mkrmf, of the events around each tile")

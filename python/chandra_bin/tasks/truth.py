@@ -1,4 +1,4 @@
-"""Fits of simulated clusters beside what was simulated: a table, the two maps, and a profile."""
+"""Compare fits of simulated clusters with the simulation: a table, two maps, and a profile."""
 
 import math
 from dataclasses import dataclass
@@ -14,16 +14,17 @@ from chandra_bin.fits.images import Image, read_image_file
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png
 from chandra_bin.spectral.fit_table import read_fit
-from chandra_bin.spectral.results import FitResult
+from chandra_bin.spectral.results import NORM_UNIT, FitResult
 
 from ._bin_pixels import binmap_id
 from ._common import about, ecsv, read_binmap, write_picture
 from .maps import check_binmap, radii_arcmin
 
-# A fit of one temperature to several has about their mean with these weights, Mazzotta et al. 2004 (MNRAS 354, 10).
+# A fit of one temperature to gas of several gives about their mean with these weights (Mazzotta et al. 2004, MNRAS 354,
+# 10).
 _SPECTROSCOPIC_POWER = -0.75
 _IMAGES = ("kt", "abundance", "norm")
-# Parts of a pixel of the simulation, a side, that bins share out.
+# Pixels of the simulation are divided into this many parts a side, which are assigned to bins.
 _PARTS = 4
 
 
@@ -34,14 +35,14 @@ class Pulls:
     bins: int
     mean: float
     rms: float
-    """Around the mean."""
+    """Root mean square deviation from the mean."""
     within: float
     """The fraction of bins whose error holds the truth."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the fits of bins compare with the simulation."""
+    """Comparison of the fits of bins with the simulation."""
 
     kt: Pulls
     norm: Pulls
@@ -49,15 +50,15 @@ class Comparison:
 
 
 def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, clobber: bool = False) -> Comparison:
-    """Writes ``truth.ecsv``, ``truth.png`` and ``truth_profile.png`` into a folder.
+    """Write ``truth.ecsv``, ``truth.png`` and ``truth_profile.png`` into a folder.
 
     Parameters
     ----------
-    binmap, fit : as `write_maps` takes them.
+    binmap, fit : as for `write_maps`.
     truth : the folder ``truth`` of the simulation.
 
-    The temperature of a bin is the mean over its pixels with the weights norm kT^(-3/4) (spectroscopic-like), or norm
-    (emission-weighted), its norm their sum; pixels of the simulation are shared out in 4 x 4 parts. Raises
+    The true temperature of a bin is the mean over its pixels with the weights norm kT^(-3/4) (spectroscopic-like), or
+    norm (emission-weighted); its true norm is their sum. Pixels of the simulation are divided into 4 x 4 parts. Raises
     `InputError` and `OutputError`; no file is written then.
     """
     fitted = read_fit(fit)
@@ -82,12 +83,12 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
 
 
 def _in_bins(image: Image, labels: NDArray[np.int32], truth: Path, bins: NDArray[np.int64]) -> dict[str, Floats]:
-    """Means and sums over the pixels of the simulation in each bin; NaN for bins that hold the middle of none."""
+    """Return means and sums over the pixels of the simulation in each bin; NaN for bins without any."""
     maps = {name: read_image_file(truth / f"{name}.fits") for name in _IMAGES}
     kt, abundance, norm = (np.asarray(maps[name].data, np.float64).ravel() for name in _IMAGES)
     parts = _labels_of_parts(image, labels, ImageCoords(maps["norm"].header), maps["norm"].data.shape)
     if all((label < 0).all() for label in parts):
-        raise InputError(f"{image.path}: no bin is where {truth / 'norm.fits'} is: give the truth of this cluster")
+        raise InputError(f"{image.path}: no bin overlaps {truth / 'norm.fits'}: give the truth of this cluster")
 
     def total(values: Floats) -> Floats:
         sums = np.zeros(int(labels.max()) + 1)
@@ -104,7 +105,7 @@ def _in_bins(image: Image, labels: NDArray[np.int32], truth: Path, bins: NDArray
 
 def _labels_of_parts(image: Image, labels: NDArray[np.int32], coords: ImageCoords,
                      shape: tuple[int, ...]) -> list[NDArray[np.int32]]:
-    """The bins of the parts of each pixel of the simulation, one array (pixels,) a part; -1 outside."""
+    """Yield the bins of the parts of each pixel of the simulation, one array (pixels,) per part; -1 outside."""
     y, x = np.indices(shape, dtype=np.float64).reshape(2, -1)
     ours = ImageCoords(image.header)
 
@@ -113,7 +114,7 @@ def _labels_of_parts(image: Image, labels: NDArray[np.int32], coords: ImageCoord
 
     with about(image.path):
         middle = to_binmap(x, y)
-        # Both are tangent planes of one field: a step of a pixel is the same everywhere to 1e-4.
+        # Both are tangent planes of one field: the size of a pixel is the same everywhere to 1e-4.
         centre = np.array([[(size - 1) / 2] for size in shape[::-1]])
         along, up = (to_binmap(*(centre + step)) - to_binmap(*centre) for step in ([[1.0], [0.0]], [[0.0], [1.0]]))
     ny, nx = labels.shape
@@ -130,7 +131,7 @@ def _labels_of_parts(image: Image, labels: NDArray[np.int32], coords: ImageCoord
 
 
 def pulls_of(value: Floats, low: Floats, high: Floats, true: Floats, good: NDArray[np.bool_]) -> Pulls:
-    """Return how values compare with the truth, over their errors, in the bins that are good."""
+    """Return the statistics of value less truth over error, in the bins that are good."""
     pull = pull_of_each(value, low, high, true)[good]
     pull = pull[np.isfinite(pull)]
     if not pull.size:
@@ -146,7 +147,7 @@ def pull_of_each(value: Floats, low: Floats, high: Floats, true: Floats) -> Floa
 def _table(result: FitResult, true: dict[str, Floats], parameters: dict[str, object]) -> str:
     from astropy.table import Table
 
-    units = {"kt": "keV", "kt_ew": "keV", "norm": "cm-5"}
+    units = {"kt": "keV", "kt_ew": "keV", "norm": NORM_UNIT}
     table = Table({"bin": result.bin, **{f"true_{name}": values for name, values in true.items()}, "kt": result.kt,
                    "kt_low": result.kt_low, "kt_high": result.kt_high, "norm": result.norm,
                    "norm_low": result.norm_low, "norm_high": result.norm_high, "reason": result.reason})

@@ -1,4 +1,4 @@
-"""Removes the particles that VFAINT data show from event files: STATUS bit 23, as CIAO sets it."""
+"""Remove the particles that VFAINT data show from event files: STATUS bit 23, as CIAO sets it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ _BITS = 32
 
 @dataclass(frozen=True)
 class Islands:
-    """Where the 5 x 5 islands of VFAINT events are."""
+    """The files with the 5 x 5 islands of VFAINT events."""
 
     files: tuple[Path, ...] = ()
-    """Event files with PHAS: the events themselves, or those of level 1; empty where nothing can be screened."""
+    """Event files with PHAS: the events themselves, or those of level 1; empty if the events cannot be screened."""
     is_done: bool = False
     """Whether the events were screened before (CHKVFPHA)."""
     why_not: str = ""
@@ -42,11 +42,11 @@ class Screened:
 
     copied: Copied
     flagged: int
-    """Events that are particles by their outer pixels, of all in the file."""
+    """Number of events of the file that are particles by their outer pixels."""
 
 
 def find_islands(events: Path, level1: Sequence[Path] = ()) -> Islands:
-    """Return where the islands of an observation's events are, by the headers of the files.
+    """Return the files with the islands of an observation's events, by the headers of the files.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def find_islands(events: Path, level1: Sequence[Path] = ()) -> Islands:
 
 def screen_vfaint(name: Name, out: Path, islands: Sequence[Path], *, keywords: Mapping[str, Any] | None = None,
                   clobber: bool = False) -> Screened:
-    """Write the events that a virtual name means, without the particles that VFAINT data show.
+    """Write the events of a virtual name without the particles that VFAINT data show.
 
     Particles have STATUS bit 23 set before the filters of ``name`` are applied, so ``[status=0]`` removes them; without
     such a filter they stay, flagged. CHKVFPHA in the header is true.
@@ -83,9 +83,9 @@ def screen_vfaint(name: Name, out: Path, islands: Sequence[Path], *, keywords: M
     Parameters
     ----------
     name : virtual name of events of level 1 or 2.
-    islands : files with the islands (`find_islands`): that of ``name``, or level 1, whose events are found by frame,
+    islands : files with the islands (`find_islands`): that of ``name``, or level 1, whose events are matched by frame,
         chip and pixel.
-    keywords : for the header.
+    keywords : further keywords of the header.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _has_islands(file: EventFile) -> bool:
 
 
 def _why_not(file: EventFile) -> str:
-    """What the header of the events says against screening them."""
+    """Return why the events cannot be screened, from their header."""
     if not vfaint.is_vfaint(file.hdu.header):
         mode = text_of(file.hdu.header, "DATAMODE") or "unknown"
         return f"the data mode is {mode}, and only VFAINT events have outer pixels"
@@ -140,7 +140,7 @@ def _why_not(file: EventFile) -> str:
 
 
 def _matched(events: Path, level1: Sequence[Path]) -> NDArray[np.bool_]:
-    """Which events of a file, in its order, are particles by the islands of others."""
+    """Return which events of a file, in its order, are particles by the islands of other files."""
     matching = vfaint.Matching(_keys(events))
     for path in level1:
         with open_events(path) as file:

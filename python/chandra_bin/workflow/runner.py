@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from chandra_bin.errors import InputError
@@ -60,6 +61,10 @@ class Runner(ABC, Generic[N]):
     def placed(self, task: N, made: Made, kept: Sequence[str]) -> None:
         """Handle a task whose products are in place; ``kept`` are the files that were set aside for them."""
 
+    def lost(self, task: N, scratch: Path, error: WorkerLost) -> Made:  # noqa: ARG002 - for subclasses
+        """Return the record of a task whose process was killed; by default, end the run with an `InputError`."""
+        raise InputError(f"{self.label(task)}: {error}") from None
+
     def settled(self, pending: Collection[N]) -> None:
         """Handle the end of some tasks; ``pending`` are the remaining ones."""
 
@@ -103,9 +108,12 @@ class Runner(ABC, Generic[N]):
                 self._done.add(task.name)
                 continue
             make = self.begin(task, why)
-            scratch = self.session.scratch / scratch_name(task.name)
-            assignment = Assignment(state.work, scratch, self.recipe(task), dict(self._known(task)))
+            assignment = Assignment(state.work, self._scratch(task), self.recipe(task), dict(self._known(task)))
             self._running[executor.submit(make, assignment)] = task
+
+    def _scratch(self, task: N) -> Path:
+        """Return the folder that a task writes its products to."""
+        return self.session.scratch / scratch_name(task.name)
 
     def _known(self, task: N) -> Iterator[tuple[str, Stamp]]:
         """Yield stamps of files that the task's predecessors read or made, or that it read in an earlier run."""
@@ -121,7 +129,7 @@ class Runner(ABC, Generic[N]):
         try:
             return future.result()
         except WorkerLost as error:
-            raise InputError(f"{self.label(task)}: {error}") from None
+            return self.lost(task, self._scratch(task), error)
 
     def _place(self, task: N, made: Made) -> None:
         """Move the products of a task to their places."""

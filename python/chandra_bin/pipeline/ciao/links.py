@@ -30,7 +30,7 @@ def linked(job: Job) -> Iterator[Job]:
         yield job
         return
     with TemporaryDirectory(prefix="chandra-bin-", dir="/tmp" if _ODD.search(gettempdir()) else None) as place:
-        # Names of one length: none is the beginning of another.
+        # Names have the same length, so that no name is a prefix of another.
         links = {folder: Path(place) / f"{number:05d}" for number, folder in enumerate(odd)}
         for folder, link in links.items():
             link.symlink_to(folder)

@@ -1,4 +1,4 @@
-"""What the CIAO engine does in a task, as data: `run` does it, and `scripts` writes it down as shell.
+"""Plans of the CIAO engine as data, which `run` executes and `scripts` writes as shell scripts.
 
 So both do the same: a script is not a second description of the pipeline. Paths are those of `Layout`, where a file is
 to be in the end.
@@ -22,13 +22,13 @@ class PythonStep:
 
     function: Callable[[Job], object]
     words: Words
-    """Of the command, behind ``chandra-bin``; an empty one is left out."""
+    """Words after ``chandra-bin``; empty words are omitted."""
     purpose: str
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """Steps, and those that are done instead where a tool among them fails, with a warning."""
+    """Steps, and their replacement with a warning if a tool fails."""
 
     steps: "tuple[Step, ...]"
     instead: "tuple[Step, ...]"
@@ -37,13 +37,13 @@ class Fallback:
 
 @dataclass(frozen=True)
 class IfFiles:
-    """Steps for when all of some files are there, and others for when not."""
+    """Steps for the case that all of some files exist, and steps for the other case."""
 
     files: tuple[Path, ...]
     steps: "tuple[Step, ...]"
     otherwise: "tuple[Step, ...]" = ()
     has_shapes: bool = False
-    """They are region files, and count only with a shape in them."""
+    """Whether the files are region files that must have shapes."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Warn:
 
 @dataclass(frozen=True)
 class CopyFile:
-    """Copies, or moves, a file."""
+    """Copy or move of a file."""
 
     source: Path
     target: Path
@@ -64,7 +64,7 @@ class CopyFile:
 
 @dataclass(frozen=True)
 class WriteLines:
-    """Writes a text file."""
+    """Text file to write."""
 
     target: Path
     lines: tuple[str, ...]
@@ -72,55 +72,55 @@ class WriteLines:
 
 @dataclass(frozen=True)
 class CopyInto:
-    """Copies files of the archive into folders of ``target``, for a tool that changes what it is given."""
+    """Copies of archive files in folders of ``target``, for a tool that changes its input."""
 
     files: Mapping[str, tuple[Path, ...]]
-    """By the folder in ``target``."""
+    """Files by the folder in ``target``."""
     target: Path
 
 
 @dataclass(frozen=True)
 class RemoveFolder:
-    """Removes a folder with copies."""
+    """Removal of a folder with copies."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class ShortenLists:
-    """Removes the folders from the names in lists of files (``*.lis``): the files are in the same folder."""
+    """Removal of the folders from names in lists of files (``*.lis``), whose files are in the folder of the list."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class ForEachList:
-    """One call of a tool for each pair of lists; where it fails, the bins of these lists one by one.
+    """One call of a tool for each pair of lists; if it fails, one call for each bin of the lists.
 
     Lists are ``source_{part}.list`` and ``root_{part}.list`` of `write_extraction_lists`.
     """
 
     folder: Path
     roots: Path
-    """The folder of the files that are made: ``xaf_{bin}`` and the endings."""
+    """Folder of the outputs: ``xaf_{bin}`` and the endings."""
     endings: tuple[str, ...]
     of: Callable[[Path, Path, Sequence[Path]], Command]
-    """The call, by the two lists and the files that it is to make."""
+    """Returns the call for two lists and its outputs."""
     alone: "Callable[[str], tuple[Step, ...]]"
-    """The steps of one bin, by its number, or by what stands for that."""
+    """Returns the steps of one bin for its number or a variable."""
 
 
 @dataclass(frozen=True)
 class WithMeasured:
-    """Steps that need a number, which is measured before them."""
+    """Steps that need a number, which is measured first."""
 
     variable: str
-    """Holds the number in a script."""
+    """Name of the number in a script."""
     measure: Callable[[Job], str]
     words: Words
-    """Of the command that prints the number, behind ``chandra-bin``."""
+    """Words after ``chandra-bin`` of the command that prints the number."""
     of: "Callable[[str], tuple[Step, ...]]"
-    """Gets the number, or ``${variable}``."""
+    """Returns the steps for the number or ``${variable}``."""
     purpose: str
 
 

@@ -1,4 +1,4 @@
-"""The steps done by CIAO: runs the plans of `ciao_steps`."""
+"""The steps of the CIAO engine: run the plans of `ciao_steps`."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ _HOUR_S = 3600.0
 
 
 def reprocess(job: Job) -> None:
-    """Step 2."""
+    """Do step 2."""
     (files,) = job.archive
     if why := why_not(files):
         raise InputError(f'{why}; or choose engine = "native"')
@@ -43,7 +43,7 @@ def reprocess(job: Job) -> None:
 
 
 def _screening(header: "Header", *, asked: bool) -> str:
-    """Whether chandra_repro removed the particles that VFAINT data show."""
+    """Return whether chandra_repro removed the particles that VFAINT data identify."""
     if not asked:
         return "no (check_vf_pha = false)"
     if not vfaint.is_vfaint(header):
@@ -53,36 +53,36 @@ def _screening(header: "Header", *, asked: bool) -> str:
 
 
 def make_images(job: Job) -> None:
-    """Step 3, first part."""
+    """Do the first part of step 3."""
     _run(job, lambda job: ciao_steps.images(job.layout, job.settings, *job.archive), _of_step_2)
 
 
 def clean_events(job: Job) -> None:
-    """Step 3, second part."""
+    """Do the second part of step 3."""
     _run(job, lambda job: ciao_steps.clean(job.layout, job.settings, *job.archive), _of_step_2)
 
 
 def merge_all(job: Job) -> None:
-    """Step 4."""
+    """Do step 4."""
     _run(job, lambda job: ciao_steps.merge(job.layout, job.settings, job.archive), _observations)
 
 
 def find_sources(job: Job) -> None:
-    """Step 6, first part."""
+    """Do the first part of step 6."""
     _run(job, lambda job: ciao_steps.sources(job.layout, job.settings), _observations)
 
 
 def crop(job: Job) -> None:
-    """Step 6, second part."""
+    """Do the second part of step 6."""
     _run(job, lambda job: ciao_steps.crop(job.layout, job.settings), _observations)
 
 
 def extract_spectra(job: Job) -> None:
-    """Step 8, where responses are asked for."""
+    """Do step 8 for ``responses``: extract spectra with responses."""
     _run(job, lambda job: ciao_steps.spectra(job.layout, job.settings, job.archive[0], job.threads), _of_step_2)
     folder = job.out(job.layout.spectra(job.obs.obsid) / "xaf").parent
     if job.facts[ciao_steps.BINS_WITH_EVENTS] and not any(folder.glob("*.pi")):
-        raise InputError(f"specextract made no spectrum of any bin: see {job.logs}")
+        raise InputError(f"specextract did not extract a spectrum of any bin: see {job.logs}")
 
 
 def make_bin_tiles(asked: Job) -> None:
@@ -134,7 +134,7 @@ def _observations(job: Job) -> list[Path]:
 
 @contextmanager
 def _in_scratch(job: Job, read: Sequence[Path]) -> Iterator[None]:
-    """Links in scratch to files of other tasks: what a tool wrote to one would be in its place at once."""
+    """Link files of other tasks in scratch; a tool that wrote to a link would change the file itself."""
     links = [job.out(path) for path in read]
     for link, path in zip(links, read, strict=True):
         link.symlink_to(path)
@@ -148,7 +148,7 @@ def _in_scratch(job: Job, read: Sequence[Path]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _JobFiles:
-    """Where files are while a job runs."""
+    """Paths of files while a job runs."""
 
     job: Job
 
@@ -161,7 +161,7 @@ class _JobFiles:
 
 @dataclass
 class _PlanRunner:
-    """Does the steps of a plan, one after another."""
+    """Runs the steps of a plan one after another."""
 
     job: Job
     runner: Runner
@@ -236,7 +236,7 @@ class _PlanRunner:
     @do.register
     def _(self, step: plan.ShortenLists) -> None:
         for path in self.job.out(step.folder).glob("*.lis"):
-            # Names in a list are relative to its folder.
+            # Names in a list are relative to the folder of the list.
             path.write_text("".join(f"{Path(line).name}\n" for line in path.read_text().splitlines()))
 
     @do.register

@@ -1,4 +1,4 @@
-"""The shell of all scripts: their beginning, and the functions that they call."""
+"""Shell code of all scripts: the beginning, and the functions that they call."""
 
 MARK = "# Written by chandra-bin"
 
@@ -24,7 +24,7 @@ case $own in *[!A-Za-z0-9_./-]*) rmdir -- "$own"; own=$(mktemp -d /tmp/chandra-b
 trap 'rm -rf -- "$own"' EXIT
 
 # Calls a tool with parameter files and a folder for temporary files of its own (so that scripts can run side by side),
-# and nothing to wait for. It fails too where the tool says ERROR and exits with 0.
+# and without input. It also fails if the tool prints ERROR and exits with 0.
 ciao() {
     local status=0
     rm -rf -- "${own:?}"/*
@@ -45,7 +45,7 @@ ciao() {
     fi
 }
 
-# Fails where one of the files that a tool was to make is not there.
+# Fails if an output of a tool is missing.
 made() {
     local file
     for file in "$@"; do
@@ -54,14 +54,14 @@ made() {
 }
 """
 _HAS_SHAPES = """\
-# Whether a region file is there and holds a shape: no tool reads one that does not.
+# Whether a region file exists and has a shape: tools cannot read an empty one.
 has_shapes() {
     [ -f "$1" ] && awk '{ sub(/#.*/, "") } /^[ \\t]*global/ { next } /[(]|[A-Za-z][ \\t]+[-+.0-9]/ { found = 1 }
                         END { exit !found }' "$1"
 }
 """
 _LOCAL_NAMES = """\
-# Makes the lists in a folder name files in that folder: names in a list are relative to it.
+# Removes folders from the names in lists: names in a list are relative to its folder.
 local_names() {
     local list
     for list in "$1"/*.lis; do
@@ -73,13 +73,13 @@ local_names() {
 }
 """
 _NEWER = """\
-# Whether a file is younger than another one, and than this script: a script with other settings makes it again.
+# Whether a file is newer than another one and than this script: a script with other settings makes the file again.
 is_newer() {
     [ -s "$1" ] && [ "$1" -nt "$2" ] && [ "$1" -nt "$script" ]
 }
 """
 EACH_LIST = """\
-# {purpose}: some in a call, and where that fails one by one
+# {purpose}: several in a call, and one by one if that fails
 for list in {lists}root_*.list; do
     [ -f "$list" ] || continue
     part=${{list##*/root_}}

@@ -29,7 +29,7 @@ from .script_texts import CIAO, EACH_LIST, FUNCTIONS, HEAD, MARK
 _PlanOf = Callable[[Layout, Settings, ObservationFiles], plan.Plan]
 _ScriptStep: TypeAlias = "plan.Step | _Unless | _Link"
 
-# Shell variables in names: the number of a bin, and of a part of the bins.
+# Shell variables in file names: the number of a bin, and of a part of the bins.
 _NUMBER = "${number}"
 _PART = "${part}"
 _VARIABLE = re.compile(r"(\$\{(?:number|part|lc_binsize)\})")
@@ -38,7 +38,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 
 @dataclass(frozen=True)
 class _Unless:
-    """Steps that take long, and are not done again where ``made`` is younger than ``source``.
+    """Long steps, which are skipped if ``made`` is newer than ``source``.
 
     A script is run again after its regions were edited, and nothing of these depends on regions.
     """
@@ -50,7 +50,7 @@ class _Unless:
 
 @dataclass(frozen=True)
 class _Link:
-    """A link to a folder, where nothing has its name."""
+    """A link to a folder, unless its name exists."""
 
     link: Path
     target: Path
@@ -141,7 +141,7 @@ def _reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> p
 
 @dataclass
 class _Writer:
-    """Writes one script. Paths are relative to the folder of work, where they are in it."""
+    """Writes one script. Paths in the folder of the pipeline are relative to it."""
 
     work: Path
     programs: dict[str, None] = field(default_factory=dict)
@@ -151,7 +151,7 @@ class _Writer:
     """That are set for all that follows."""
     count: int = 0
     heading: str = ""
-    """The heading of the steps that are written next: their warnings begin with it."""
+    """Heading of the next steps, with which their warnings begin."""
 
     def head(self, about: str, name: str) -> str:
         script = "script=$(cd -- \"$(dirname -- \"$0\")\" && pwd)/${0##*/}\n" if "is_newer" in self.functions else ""
@@ -172,7 +172,7 @@ class _Writer:
 
     @singledispatchmethod
     def statements(self, step: _ScriptStep) -> list[str]:
-        """Commands, each to be run when those before went well."""
+        """Return commands that each run only if those before it succeeded."""
         raise NotImplementedError(type(step))
 
     @statements.register
@@ -183,7 +183,7 @@ class _Writer:
                  for name, value in command.parameters.items()]
         check = _wrapped(["made", *(self.path(path) for path in command.outputs)])
         line = _wrapped(["ciao", command.tool, *words])
-        # Else a file of an earlier run would pass for one that a tool has not written.
+        # Otherwise a file of an earlier run would count as an output of the tool.
         gone = _wrapped(["rm -f --", *(self.path(path) for path in command.outputs)])
         return [*before, *self._folders(*command.outputs), gone, f"# {command.purpose}\n{line}", check]
 
@@ -300,7 +300,7 @@ class _Writer:
         return f"./{name}" if name.startswith("-") else name
 
     def _word(self, parts: Iterable[Part], before: list[str]) -> str:
-        """One word of a command line; ``before`` gets what sets its variables."""
+        """Return one word of a command line; lines that set its variables are added to ``before``."""
         parts = [each for each in parts if each != ""]
         texts = [self._part(each, before) for each in parts]
         if len(parts) == 1 and isinstance(parts[0], Filter):
@@ -309,7 +309,7 @@ class _Writer:
         return text if _PLAIN.fullmatch(text) else f'"{text}"' if text else '""'
 
     def _part(self, part: Part, before: list[str]) -> str:
-        """As it is between double quotes."""
+        """Return a part as text for double quotes."""
         if isinstance(part, str):
             return _escaped(part)
         if isinstance(part, Temporary):
@@ -343,7 +343,7 @@ class _Writer:
 
 
 def _chained(statements: Iterable[str]) -> str:
-    """As one command: where a failure is looked at, ``set -e`` is off."""
+    """Return commands joined to one, since conditions disable ``set -e``."""
     return " &&\n".join(statements)
 
 
@@ -357,7 +357,7 @@ def _outputs(steps: Iterable[plan.Step]) -> Iterator[Path]:
 
 
 def _escaped(text: str) -> str:
-    """Between double quotes; variables that steps name stay variables."""
+    """Return a text in double quotes; variables of steps stay variables."""
     return "".join(piece if _VARIABLE.fullmatch(piece) else re.sub(r'(["\\$`])', r"\\\1", piece)
                    for piece in _VARIABLE.split(text))
 

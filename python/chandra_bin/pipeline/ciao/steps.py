@@ -24,16 +24,16 @@ from . import plan
 
 # Value of pixels without data in images other than counts, where 0 would be a valid flux or exposure.
 _NO_DATA = "[opt null=NaN,type=r4]"
-# What specextract makes of a bin.
+# Outputs of specextract for a bin.
 SPECTRUM_ENDINGS = (".pi", ".arf", ".rmf", "_grp.pi")
-# The name of their number in the notes of a task.
+# Fact of a task with the number of bins.
 BINS_WITH_EVENTS = "bins with events"
 # Scripts are run again.
 _CLOBBER = "--clobber"
 
 
 def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
-    """Step 2: today's calibration."""
+    """Return the plan of step 2: the present calibration."""
     obs = layout.obs(files.obsid)
     stage = obs.folder.with_name(f"{obs.obsid}.archive")
     return [
@@ -46,7 +46,7 @@ def reprocess(layout: Layout, settings: Settings, files: ObservationFiles) -> pl
 
 
 def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
-    """Step 3, first part: images before flares are cut, and all that is detected in them."""
+    """Return the first plan of step 3: images with flares, and their detections."""
     obs = layout.obs(files.obsid)
     return [
         _fluximage(settings, obs.events, chips_used(settings.ccd_ids, files), obs.raw_root, layout.bands.main),
@@ -58,7 +58,7 @@ def images(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.
 
 
 def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.Plan:
-    """Step 3, second part: cluster and sources, good times without flares, clean events, their image and background.
+    """Return the second plan of step 3: regions, GTIs without flares, clean events, their images and background.
 
     Flares are looked for without sources and cluster, and images are made again of what is left (CIAO.md, 5).
     """
@@ -85,12 +85,12 @@ def clean(layout: Layout, settings: Settings, files: ObservationFiles) -> plan.P
 
 
 def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, ...]) -> plan.Plan:
-    """Step 4: events of all observations on one tangent plane, their images, and the sum of their blank skies."""
+    """Return the plan of step 4: merged events on one tangent plane, their images, and the sum of blank skies."""
     observations = [layout.obs(files.obsid) for files in archive]
     names = tuple(f"{os.path.relpath(obs.clean_events, layout.merged)}[{chips_used(settings.ccd_ids, files)}]"
                   for obs, files in zip(observations, archive, strict=True))
     roots = [layout.merged / f"{obs.obsid}_{layout.bands.merged_label}" for obs in observations]
-    # merge_obs leaves out observations and ends with exit code 0: each must have its events.
+    # merge_obs skips observations without an error: each must have its events.
     reprojected = (layout.merged / f"{obs.obsid}_reproj_evt.fits" for obs in observations)
     skies = tuple(_sky_of(obs, root) for obs, root in zip(observations, roots, strict=True))
     total = plan.PythonStep(
@@ -109,7 +109,7 @@ def merge(layout: Layout, settings: Settings, archive: tuple[ObservationFiles, .
 
 
 def sources(layout: Layout, settings: Settings) -> plan.Plan:
-    """Step 6, first part: detections in the merged image. The cluster is not cut out of it: its rim would be found."""
+    """Return the first plan of step 6: detections in the merged image. Excluding the cluster would add false ones."""
     label = layout.bands.label
     return [tools.wavdetect(
         layout.image, psffile=layout.psfmap, expfile=layout.expmap, outfile=layout.raw_sources,
@@ -119,7 +119,7 @@ def sources(layout: Layout, settings: Settings) -> plan.Plan:
 
 
 def crop(layout: Layout, _settings: Settings) -> plan.Plan:
-    """Step 6, second part: the regions, sources removed, images cropped, and their mask."""
+    """Return the second plan of step 6: regions, images cropped and without sources, and their mask."""
     cluster, sources, area = (_physical_region(region, layout.image) for region in (
         layout.cluster, layout.sources, layout.area))
     inside = ("[sky=region(", File(area.file), ")]")
@@ -169,14 +169,14 @@ def crop(layout: Layout, _settings: Settings) -> plan.Plan:
 
 
 def flux(layout: Layout, settings: Settings) -> plan.Plan:
-    """Step 5."""
+    """Return the plan of step 5."""
     return [plan.PythonStep(native.make_scaled_flux, (
         "scale-flux", File(layout.flux), File(layout.image), "--factor", repr(settings.flux_factor),
         "-o", File(layout.scaled_flux, is_output=True), _CLOBBER), "flux, scaled to counts' size")]
 
 
 def bins(layout: Layout, settings: Settings) -> plan.Plan:
-    """Step 7."""
+    """Return the plan of step 7."""
     is_counts = settings.binning_image == "counts"
     background, ratio = File(layout.final_background), File(layout.final_background_ratio)
     of_counts: plan.Words = (
@@ -197,14 +197,14 @@ def bins(layout: Layout, settings: Settings) -> plan.Plan:
 
 
 def sky_regions(layout: Layout, _settings: Settings) -> plan.Plan:
-    """Step 8."""
+    """Return the plan of step 8."""
     return [plan.PythonStep(native.sky_regions, (
         "regions", File(layout.binmap), "-o", File(layout.sky_regions, is_output=True),
         "--system", "wcs", "--sexagesimal", _CLOBBER), "regions of the bins as RA and Dec")]
 
 
 def spectra(layout: Layout, settings: Settings, files: ObservationFiles, nproc: int = 1) -> plan.Plan:
-    """Step 8, where it is asked for: spectra and responses of the bins that have events in one observation."""
+    """Return the plan of step 8 for ``responses``: spectra and responses of the bins with events in an observation."""
     obs, chips = layout.obs(files.obsid), chips_used(settings.ccd_ids, files)
     folder, lists = layout.spectra(obs.obsid), layout.spectra(obs.obsid) / "lists"
 
@@ -251,10 +251,10 @@ def _fluximage(settings: Settings, events: Path, chips: RangeTerm, root: Path, b
 
 @dataclass(frozen=True)
 class _PhysicalRegion:
-    """A region file as CIAO reads it without doubt: users draw in DS9, whose degrees CIAO takes for pixels."""
+    """A region file in CIAO's format: users draw in DS9, whose degrees CIAO would read as pixels."""
 
     step: plan.Step
-    """Makes it, where the other has shapes."""
+    """Returns the steps that make the file if the user's file has shapes."""
     file: Path
     excluded: Filter
 
@@ -284,7 +284,7 @@ def _light_curve(obs: ObsLayout, settings: Settings) -> plan.Step:
 
 
 def _good_times(obs: ObsLayout, settings: Settings) -> plan.Step:
-    """By the method that is asked for; where it leaves nothing, by the next one."""
+    """Return the steps of the selected method, with the next method as its replacement."""
     robust = plan.PythonStep(
         lambda job: job.note(**native.flare_facts(*native.write_good_times(job, "robust"))),
         ("deflare", File(obs.light_curve), "-o", File(obs.good_times, is_output=True), "--method", "robust", _CLOBBER),

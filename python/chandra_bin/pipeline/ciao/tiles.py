@@ -1,52 +1,56 @@
 """Responses of tiles by CIAO: an aspect histogram for each chip, and an ARF and an RMF for each tile.
 
-Each chip and each tile is a task of a folder with records, so that a run that was ended is resumed. A tile that fails
-costs that tile alone.
+Each chip and each tile is a task of a folder with records, so that a run that was ended is resumed. A tile that fails,
+or whose process is killed, costs that tile alone.
 """
 
+import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chandra_bin.ciao import Command, File, Runner, checked_path, need_installation, tools
-from chandra_bin.errors import InputError, ToolError, collect_warnings, counted, warn
+from chandra_bin.errors import InputError, OutputError, ToolError, collect_warnings, counted, warn
 from chandra_bin.exposure.ancillary import Ancillary
-from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import check_pair, read_arf, read_rmf
 from chandra_bin.tasks.options import TileOptions
-from chandra_bin.tasks.tiles import RADIUS_PX, Tile, TilesOfObservation, tiles_table, warn_of_chips
+from chandra_bin.tasks.tiles import RADIUS_PX, WEIGHT_BAND_EV, Tile, TilesOfObservation, tiles_table, warn_of_chips
 from chandra_bin.workflow import runner as workflow
-from chandra_bin.workflow.records import FOLDER
+from chandra_bin.workflow.pool import WorkerLost
+from chandra_bin.workflow.records import FOLDER, Record, State, is_same
 from chandra_bin.workflow.task import Assignment, Made, Outcome, Recipe, Session, make, opened, why_not_done
 
 TABLE = "tiles.ecsv"
 _LOGS = "logs"
 _HOUR_S = 3600.0
-# The advice to a user who has no CIAO.
+# Advice for users without CIAO.
 WITHOUT_CIAO = "give 'chandra-bin responses' a table of responses that you have"
-# In the facts of a record: why a task made nothing.
+# Fact of a task: the reason why it has no products.
 _FAILED = "failed"
+# Names of tasks: of chips and of tiles.
+_NAME = re.compile(r"\d+/ccd\d(_\d{4}_\d{4})?")
 
 
 @dataclass(frozen=True)
 class MadeTiles:
-    """What a run made, or found made."""
+    """The responses that a run made or found."""
 
     table: Path
     """The table that `write_responses` reads."""
     made: dict[tuple[int, str], tuple[Path, Path]]
     """ARF and RMF by ObsID and name of the tile."""
     failures: dict[str, str]
-    """By task: the line of a tool, or of this program, that says why a tile was not made."""
+    """Reasons why tiles were not made, by task: a line of a tool or of this program."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """An aspect histogram of a chip, where ``tile`` is None, or the response of a tile."""
+    """The response of a tile, or the aspect histogram of a chip if ``tile`` is None."""
 
     folder: Path
     observation: TilesOfObservation
@@ -79,8 +83,10 @@ class _Task:
     def settings(self) -> dict[str, Any]:
         if self.tile is None:
             return {"chip": self.chip}
+        tool = self.observation.rmf_tools[self.chip]
+        weights = {"weights_ev": list(WEIGHT_BAND_EV)} if tool == "mkrmf" else {}
         return {"sky": [self.tile.x, self.tile.y], "chip": [self.chip, self.tile.chipx, self.tile.chipy],
-                "rmf": self.observation.rmf_tools[self.chip], "grating": self.observation.grating}
+                "rmf": tool, "grating": self.observation.grating, **weights}
 
     def inputs(self) -> list[Path]:
         """Return the input files of the task; the histogram is missing if its tool failed."""
@@ -101,18 +107,19 @@ class _Task:
                     tools.mkarf(self.histogram, events, self.chip, sky, self.rmf, self.arf, grating=about.grating,
                                 mask=files.mask, bad_pixels=files.bad_pixels)]
         weights, wfef = (self._file(f"{tile.name}.{kind}") for kind in ("wmap", "wfef"))
-        return [tools.sky2tdet(events, self.histogram, self.chip, sky, RADIUS_PX, weights),
+        return [tools.sky2tdet(events, self.histogram, self.chip, sky, RADIUS_PX, WEIGHT_BAND_EV, weights),
                 tools.mkwarf(weights, self.chip, self.arf, wfef, mask=files.mask, bad_pixels=files.bad_pixels),
                 tools.mkrmf(wfef, self.rmf)]
 
     def why_not(self) -> str | None:
-        """Return why the calls cannot be made; None where they can."""
+        """Return why the calls are impossible, or None."""
         if self.tile is None:
             return None
         if not self.histogram.is_file():
             return f"chip {self.chip} has no aspect histogram"
         if self.observation.rmf_tools[self.chip] == "mkrmf" and not self.tile.events:
-            return f"no event within {RADIUS_PX:g} pixels of its place: mkrmf needs events as weights"
+            return (f"no event of 0.3 - 2 keV within {RADIUS_PX:g} pixels of its place: mkrmf needs events as "
+                    "weights")
         return None
 
     def _file(self, name: str) -> Path:
@@ -120,7 +127,7 @@ class _Task:
 
 
 def tasks_of(observations: Sequence[TilesOfObservation], folder: Path) -> list[_Task]:
-    """Return the tasks, each after those that it reads from."""
+    """Return the tasks, each after its predecessors."""
     return [task for each in observations for chip in each.rmf_tools
             for task in (_Task(folder, each, chip),
                          *(_Task(folder, each, chip, tile) for tile in each.tiles if tile.chip == chip))]
@@ -139,7 +146,7 @@ def lines_of(observations: Sequence[TilesOfObservation], folder: Path) -> Iterat
 
 
 class _Shown:
-    """Files are where they are to be in the end."""
+    """Files at their final paths."""
 
     temporary = Path("/tmp")
 
@@ -168,9 +175,9 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     ------
     InputError
         Without CIAO or its calibration database, for names of files that CIAO does not take, where no tile could be
-        made, and where another run works in the folder.
+        made, where another run works in the folder, and for the folder of a pipeline or batch.
     OutputError
-        Where ``folder`` cannot be written, or holds a ``tiles.ecsv`` that is not of this program.
+        Where ``folder`` cannot be written, or holds a ``tiles.ecsv`` that no earlier run made there as it is now.
 
     Warns
     -----
@@ -184,8 +191,8 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
     for file in dict.fromkeys([folder, *(path for task in tasks for path in task.inputs())]):
         checked_path(file)
     warn_of_chips(observations)
-    is_ours = (folder / FOLDER).is_dir()
-    with Outputs([folder / TABLE], clobber=is_ours) as outputs, opened(folder) as session:
+    _check_folder(State(folder))  # before anything is made there
+    with opened(folder) as session:
         going = _Run(session, jobs, tasks, versions, tool_hours * _HOUR_S, progress)
         going.run(tasks)
         for said, names in going.warnings.items():
@@ -197,11 +204,30 @@ def make_tiles(observations: Sequence[TilesOfObservation], folder: Path, options
                 for task in tasks if task.tile and task.name not in failures}
         if not made:
             name, text = next(iter(failures.items()))
-            raise InputError(f"{folder}: no tile could be made; {name}: {text}")
+            raise InputError(f"{folder}: no tile could be made: {name}: {text}")
         for name, text in failures.items():
             warn(f"{name}: was not made, and is not in the table: {text}")
-        outputs.write(folder / TABLE, tiles_table(observations, made, folder, options))
+        recipe = Recipe("native", versions, asdict(options), tuple)
+        table = make(Assignment(folder, session.scratch / TABLE, recipe, {}),
+                     partial(_write_table, session.scratch / TABLE, tiles_table(observations, made, folder, options)))
+        session.state.place(TABLE, table.record, table.scratch)
     return MadeTiles(folder / TABLE, made, failures)
+
+
+def _check_folder(state: State) -> None:
+    """Raise an error for the folder of other commands, and for a table that is not as an earlier run made it."""
+    if strange := [name for name in state.records if name != TABLE and not _NAME.fullmatch(name)]:
+        raise InputError(f"{state.work}: is the folder of a pipeline or batch (it has a task {strange[0]!r}): give "
+                         "another folder (-o)")
+    table, record = state.work / TABLE, state.records.get(TABLE)
+    if os.path.lexists(table) and not (record and TABLE in record.outputs and is_same(table, record.outputs[TABLE])):
+        raise OutputError(f"{table}: was not made by this command, or has been changed since: move it, or give another "
+                          "folder (-o)")
+
+
+def _write_table(scratch: Path, text: str) -> Outcome:
+    (scratch / TABLE).write_text(text, encoding="utf-8")
+    return Outcome()
 
 
 def _absolute(files: Ancillary) -> Ancillary:
@@ -236,7 +262,10 @@ class _Run(workflow.Runner[_Task]):
         for text in made.record.warnings:
             self.warnings.setdefault(text, []).append(task.name)
         for name in kept:
-            warn(f"{task.folder / name}: was not as it was made: it is kept in {FOLDER}/replaced")
+            warn(f"{task.folder / name}: had changed since it was made: moved to {FOLDER}/replaced")
+
+    def lost(self, task: _Task, scratch: Path, error: WorkerLost) -> Made:
+        return Made(Record("ciao", self.versions, task.settings, {}, {}, facts={_FAILED: str(error)}), scratch)
 
     def settled(self, pending: Any) -> None:
         if self.progress:
@@ -266,7 +295,7 @@ def _make(task: _Task, limit_s: float, assignment: Assignment) -> Made:
 
 
 def _do(task: _Task, limit_s: float, assignment: Assignment) -> Outcome:
-    """Call the tools of a task; where one fails, the outcome holds its message and no products."""
+    """Call the tools of a task; if one fails, the outcome has its message and no products."""
     work, scratch = assignment.work, assignment.scratch
     products = [task.histogram] if task.tile is None else [task.arf, task.rmf]
     wanted = {str(path.relative_to(work)) for path in products}
@@ -290,20 +319,20 @@ def _do(task: _Task, limit_s: float, assignment: Assignment) -> Outcome:
                 failed = _named(str(error), work, scratch)
             finally:
                 shutil.rmtree(own, ignore_errors=True)
-    # Maps of weights, and all files of a tile that failed.
+    # Weight maps, and all files of a failed tile.
     there = {str(path.relative_to(scratch)) for path in scratch.rglob("*") if path.is_file()}
     return Outcome(tuple(texts), tuple(_named(call, work, scratch) for call in calls),
                    {} if failed is None else {_FAILED: failed}, there - wanted if failed is None else there)
 
 
 def _named(text: str, work: Path, scratch: Path) -> str:
-    """Return a message with the places of files in the end."""
+    """Return a message with the final paths of files."""
     return text.replace(str(scratch), str(work))
 
 
 def _check(arf: Path, rmf: Path) -> None:
-    """Raise `InputError` for an area of nothing, and for files that do not belong together."""
+    """Raise `InputError` for an area of 0, and for files that do not belong together."""
     area, matrix = read_arf(arf), read_rmf(rmf)
     if not area.area_cm2.any():
-        raise InputError(f"{arf}: has no area at any energy: the place is off the chip")
+        raise InputError(f"{arf}: the area is 0 at all energies: the position is off the chip")
     check_pair(area, matrix)
