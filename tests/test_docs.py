@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import chandra_bin
-from chandra_bin.cli import COMMANDS, run
+from chandra_bin.cli import COMMANDS, SECTIONS, run
 from chandra_bin.fits.images import write_image
 from chandra_bin.simulate import cluster_header, cluster_image
 from chandra_sky import flat_sky, write_flat_sky
@@ -218,6 +218,14 @@ def test_the_reference_describes_every_command_and_option(name, reference):
         own = {option for parameter in each.params if isinstance(parameter, click.Option) for option in parameter.opts}
         assert own <= described(reference[part])
         assert f"chandra-bin {name}" in reference[part]
+
+
+def test_the_reference_has_a_table_of_the_commands():
+    """Which can be read where Sphinx has not generated the options."""
+    rows = re.findall(r"^\| (.+?) \| `([a-z-]+)` \| (.+) \|$", (ROOT / "docs/reference/commands.md").read_text(),
+                      re.MULTILINE)
+    assert rows == [(heading, name, line) for heading, commands in SECTIONS.items()
+                    for name, (_, line) in commands.items()]
 
 
 def test_no_option_is_invented():

@@ -56,8 +56,7 @@ CHIP_COLUMNS = ("ccd_id", "ccdnr")
 
 # Longer regions are not written into the subspace: other programs fail on long headers.
 _LONGEST_REGION = 2000
-_PAIRS = {"sky": ("x", "y"), "pos": ("x", "y"), "det": ("detx", "dety"), "chip": ("chipx", "chipy"),
-          "tdet": ("tdetx", "tdety")}
+_PAIRS = {"sky": "x y", "pos": "x y", "det": "detx dety", "chip": "chipx chipy", "tdet": "tdetx tdety"}
 
 
 def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
@@ -69,7 +68,7 @@ def pair_of(hdu: Hdu, name: str) -> tuple[str, str] | None:
         names = str(header.get(f"MFORM{n}", "")).lower().replace(" ", "").split(",")
         if str(header[f"MTYPE{n}"]).strip().lower() == name and len(names) == 2 and set(names) <= set(hdu.columns):
             return names[0], names[1]
-    names = list(_PAIRS.get(name, ()))
+    names = _PAIRS.get(name, "").split()
     return (names[0], names[1]) if names and set(names) <= set(hdu.columns) else None
 
 
@@ -406,8 +405,7 @@ def _check_chips(name: VirtualFile, term: RangeTerm, lows: NDArray[np.float64], 
                  column: Column) -> None:
     """Raise an error for a chip that does not exist."""
     lowest, highest = column.lowest or 0, column.highest if column.highest is not None else 9
-    wrong = (highs < lowest) | (lows > highest)
-    if wrong.any():
+    if (wrong := (highs < lowest) | (lows > highest)).any():
         low = lows[wrong][0] if np.isfinite(lows[wrong][0]) else highs[wrong][0]
         raise name.error(term.at, f"there is no chip {low:g}: ccd_id goes from {lowest:g} to {highest:g}")
 
