@@ -44,8 +44,8 @@ def fit_spectra(const double[::1] kt not None, const double[:, :, :, ::1] rates 
                 int32_t[::1] flags not None, int32_t[::1] evaluations not None, double[:, ::1] amounts not None):
     """Fits each bin; ``fitted`` (bins, 24) has the members of FittedBin, ``table`` (2, size) mean and variance.
 
-    ``background`` is (data sets, components, channels), ``band_counts`` (data sets, bands), ``band_expected`` (data sets,
-    components, bands) and ``amounts`` (data sets, components).
+    ``background`` is (data sets, components, channels), ``band_counts`` (data sets, bands), ``band_expected`` (data
+    sets, components, bands) and ``amounts`` (data sets, components).
     """
     cdef Py_ssize_t sets = counts.shape[0]
     cdef Py_ssize_t channels = rates.shape[3]
