@@ -87,7 +87,7 @@ def test_it_adds_to_the_spectra():
     [
         ({"channels": np.zeros(3, np.int32)}, "channels has 3 rows, not 2"),
         ({"channels": np.zeros(2)}, "channels must hold int16 or int32"),
-        ({"chips": np.zeros(2, np.int16)}, "without chip_numbers"),
+        ({"chips": np.zeros(2, np.int16)}, "chips needs chip_numbers"),
         ({"chips": np.zeros(1, np.int16), "chip_numbers": np.zeros(1, np.int16)}, "chips has 1 rows"),
         ({"chips": np.zeros(2, np.int16), "chip_numbers": np.arange(2, dtype=np.int16)}, "1 sets"),
         ({"chips": np.zeros(2, np.int16), "chip_numbers": np.zeros(2, np.int16),

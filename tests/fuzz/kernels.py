@@ -394,7 +394,7 @@ ENTRIES = (
     _polygon_trace.polygon_trace, _rasterize.rasterize_shapes, _rasterize.rasterize_polygons,
     _points_in_region.points_in_region, _points_in_region.region_labels, _event_histogram.event_histogram,
     _event_histogram.weighted_event_histogram, _bin_spectra.bin_spectra, _bin_spectra.bin_spectra_by_map,
-    _fit_spectra.fit_spectra,
+    _fit_spectra.fit_spectra, _fit_spectra.fit_background_amounts,
 )
 _ARGUMENTS = {entry: list(inspect.signature(entry).parameters) for entry in ENTRIES}
 # The types of their arguments by name, where these are not images of float32.
