@@ -79,7 +79,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
     ----------
     image : counts image (FITS), or an image in another unit where ``files`` has its ``counts_image``. S/N,
         ``reached`` and pictures are then of the counts, and contbin_sn_image.fits has the S/N of the binned image.
-    options : options of the binning; None: the defaults. `background_error_of` has the default of
+    options : options of the binning; None: the defaults. ``background_error_of`` has the default of
         ``background_systematic``; ``mask`` among the files replaces ``automask``.
     files : background, exposure map and other files of the image. Pixels where an exposure map or a background scale is
         not above 0 are excluded.
