@@ -1,4 +1,4 @@
-"""A campaign: fits of the bins of four simulated clusters against the truth, photon by photon, through the pipeline.
+"""A campaign: fits of the bins of five simulated clusters against the truth, photon by photon, through the pipeline.
 
     python -m pytest tests/test_cluster_fits.py -s
 """
@@ -36,8 +36,9 @@ class Cluster:
 CLUSTERS = (
     Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
     Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
-    Cluster("background as large as the cluster, 4 x ACIS-I",
-            {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}, 15),
+    Cluster("fainter, 4 x ACIS-I", {"seed": 23, "obsids": 4, "array": "I", "exposure": 120_000, "counts": 40_000}, 15),
+    Cluster("background nearly as large, 4 x ACIS-I",
+            {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}, 11),
     Cluster("lines, 3 x ACIS-S", {"seed": 24, "obsids": 3, "array": "S", "exposure": 60_000, "counts": 600_000,
                                   "model": "apec", "redshift": 0.05}, 60, ("kt", "abundance", "norm")),
 )
