@@ -580,7 +580,7 @@ def test_quiet_time_that_noise_cuts_is_warned_of(whole, work):
         assert not any("noise alone" in text for text in before)
         (warned,) = [text for text in after if "noise alone" in text]
         assert warned.startswith("noise alone puts ")
-        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are kept; ",
+        assert re.search(r" [4-7]\d% of quiescent bins .* the limits of clean, and \d\d of (99|100) bins are good: ",
                          warned)
 
 
