@@ -34,8 +34,8 @@ _LEAST_FOR_W = 30
 class BackgroundModel:
     """What the kernel takes: for each data set the number of its statistic, its background and its groups.
 
-    For the C-statistic the background is that expected for amounts of 1, of each component. What is known of the
-    amounts are the counts of the background file in bands, and what is expected there for amounts of 1.
+    For the C-statistic the background is that expected for amounts of 1, of each component. The counts of the
+    background file in bands measure the amounts; ``band_expected`` holds the counts expected there for amounts of 1.
     """
 
     statistic: NDArray[np.uint8]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats
 
 from .binned import BinSpectra
-from .families import TemplateFamily
+from .families import TemplateFamily, given_templates
 from .fit import fitted_sets, predicted_counts
 from .results import FitResult
 from .templates import Templates
@@ -33,10 +33,8 @@ def best_models(spectra: BinSpectra, templates: Templates | TemplateFamily, resu
         logarithm of the counts is interpolated between nine values.
     """
     every = np.ones(spectra.bin.size, bool)
-    if not isinstance(templates, TemplateFamily):
-        return _at(spectra, templates, result, every)
-    if result.nh_is == result.redshift_is == "fixed":
-        return _at(spectra, templates.given, result, every)
+    if not isinstance(templates, TemplateFamily) or result.nh_is == result.redshift_is == "fixed":
+        return _at(spectra, given_templates(templates), result, every)
     varies, values = ("nh", result.nh) if result.nh_is != "fixed" else ("redshift", result.redshift)
     known = values[np.isfinite(values)]
     nodes = np.unique(np.linspace(known.min(), known.max(), _NODES)) if known.size else np.zeros(0)

@@ -33,6 +33,7 @@ COVARIANCE = slice(MEMBERS.index("var_lnkt"), MEMBERS.index("var_lnnorm") + 1)
 NORM_AT_KT = slice(MEMBERS.index("norm_at_kt_low"), MEMBERS.index("norm_at_kt_high") + 1)
 KT_AT_NORM = slice(MEMBERS.index("kt_at_norm_low"), MEMBERS.index("kt_at_norm_high") + 1)
 """The norm at both ends of the errors of kT, and kT at those of the norm."""
+SECOND_KT, SECOND_DELTA = (MEMBERS.index(name) for name in ("second_kt", "second_delta"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,6 +66,11 @@ class TemplateFamily:
         return fold(model, self._responses, self._band_kev)
 
 
+def given_templates(templates: Templates | TemplateFamily) -> Templates:
+    """Return the templates of the given column density and redshift."""
+    return templates.given if isinstance(templates, TemplateFamily) else templates
+
+
 class _Remembered:
     """An emission that caches its last photons, as they are the same for every column density."""
 

@@ -22,13 +22,15 @@ from .engines import (
     KT_AT_NORM,
     NORM,
     NORM_AT_KT,
+    SECOND_DELTA,
+    SECOND_KT,
     STATISTIC,
     VARIANCE,
     Engine,
     Fits,
     Rows,
 )
-from .families import TemplateFamily
+from .families import TemplateFamily, given_templates
 from .fit_kernel import KernelEngine
 from .results import ABUNDANCE_WITHOUT_EFFECT, FLAGS, FitResult, VariedAs, reasons_of
 from .templates import Templates
@@ -151,7 +153,7 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     ('ok', True)
     """
     options = FitOptions.or_defaults(options)
-    given = templates.given if isinstance(templates, TemplateFamily) else templates
+    given = given_templates(templates)
     _check_together(spectra, given)
     net, background, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, given, net)
@@ -190,7 +192,7 @@ def _fitted(fits: Fits, templates: Templates | TemplateFamily, options: FitOptio
             enough: NDArray[np.bool_], many: NDArray[np.bool_], progress: Any) -> _Fitted:
     """Fit all bins, with column density and redshift as the options have it."""
     bins = enough.size
-    given = templates.given if isinstance(templates, TemplateFamily) else templates
+    given = given_templates(templates)
     others = {"nh": Values.fixed(given.nh, bins), "redshift": Values.fixed(given.redshift, bins)}
     if (name := options.varies) is None:
         return _Fitted(fits(given, np.full(bins, options.delta), progress), **others, model=given.model)
@@ -318,11 +320,12 @@ def _result(spectra: BinSpectra, made: _Fitted, options: FitOptions, **others: A
     errors = {f"{name}{end}": getattr(values_of, part) for name, values_of in
               (("nh", made.nh), ("redshift", made.redshift))
               for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))}
+    for name, place in (("kt", KT), ("abundance", ABUNDANCE), ("norm", NORM)):
+        errors[f"{name}_low"] = values[:, place] - values[:, place + 1]
+        errors[f"{name}_high"] = values[:, place + 2] - values[:, place]
     return FitResult(
-        bin=spectra.bins, kt=kt, kt_low=kt - values[:, 1], kt_high=values[:, 2] - kt, abundance=abundance,
-        abundance_low=abundance - values[:, 4], abundance_high=values[:, 5] - abundance, norm=norm,
-        norm_low=norm - values[:, 7], norm_high=values[:, 8] - norm, **errors, statistic=statistic, expected=expected,
-        variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, 22],
-        second_delta=values[:, 23], reason=reasons_of(flags), flags=flags, evaluations=made.rows.evaluations,
+        bin=spectra.bins, kt=kt, abundance=abundance, norm=norm, **errors, statistic=statistic, expected=expected,
+        variance=variance, goodness=goodness, covariance=covariance, ends=ends, second_kt=values[:, SECOND_KT],
+        second_delta=values[:, SECOND_DELTA], reason=reasons_of(flags), flags=flags, evaluations=made.rows.evaluations,
         background_amounts=made.rows.amounts, delta=options.delta, statistic_name=options.statistic,
         nh_is=options.nh_is, redshift_is=options.redshift_is, model=made.model, **others)

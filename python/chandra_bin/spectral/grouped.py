@@ -16,7 +16,7 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary
 from .backgrounds import STATISTICS, background_model
 from .best_models import best_models
 from .binned import BinSpectra
-from .families import TemplateFamily
+from .families import TemplateFamily, given_templates
 from .fit import fitted_sets
 from .results import FitResult
 from .statistics import channel_groups
@@ -155,7 +155,7 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         upper end join the last group. Backgrounds are the expected ones, whose shape data sets share.
     """
     background, models = _background(spectra, result), best_models(spectra, templates, result)
-    given = templates.given if isinstance(templates, TemplateFamily) else templates
+    given = given_templates(templates)
     is_fitted = fitted_sets(spectra)
     channels, ends = [], []
     parts: list[Any] = []
