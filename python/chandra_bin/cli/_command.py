@@ -32,7 +32,7 @@ _Chosen = TypeVar("_Chosen", bound="DataclassInstance")
 TRACEBACK_VARIABLE = "CHANDRA_BIN_TRACEBACK"
 
 
-# Commands that go on where an interrupted run of theirs stopped.
+# Commands that resume an interrupted run.
 _RESUMED = ("run", "batch")
 
 

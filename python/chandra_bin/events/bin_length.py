@@ -74,7 +74,7 @@ def choose_bin_length(times: ArrayLike, gti: GTI, method: Method = "robust", *, 
     Raises
     ------
     InputError
-        For an unknown method, a frame time that is not positive, and if there is no good time.
+        For an unknown method, a frame time that is not positive, and without good times.
     """
     if method not in COUNTS_PER_BIN:
         raise InputError(f"unknown method {method!r}; choose one of {', '.join(COUNTS_PER_BIN)}")

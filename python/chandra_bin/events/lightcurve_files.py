@@ -45,7 +45,7 @@ def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
     ------
     InputError
         For a file that cannot be read, missing columns (named in the text), fewer than two bins, an unknown unit,
-        infinite rates, and if there is no rate. Some NaN rates, and overlapping bins, give a `ChandraBinWarning`.
+        infinite rates, and a table without rates. Some NaN rates, and overlapping bins, give a `ChandraBinWarning`.
 
     Notes
     -----

@@ -277,7 +277,7 @@ def _of_outline(view: Outline, grid: Grid, axis: Floats, slope: float) -> ChipEx
 
 
 def _window(grid: Grid, points: Floats) -> Window | None:
-    """Return the pixels of a grid that the bounding box of these points may cover; None if there are none."""
+    """Return the pixels of a grid that the bounding box of these points may cover; None if it covers no pixel."""
     parts = []
     for axis, values in ((grid.y, points[:, 1]), (grid.x, points[:, 0])):
         low = max(int(np.floor((values.min() - axis.first) / axis.step)) - 1, 0)

@@ -55,6 +55,13 @@ class Panel:
     """Ends of the colour scale; None: from the values."""
 
 
+def unit_label(unit: str) -> str:
+    """Return a unit as a label for matplotlib."""
+    from astropy.units import Unit
+
+    return str(Unit(unit).to_string("latex_inline")) if unit else ""
+
+
 def by_number(labels: NDArray[np.int32], numbers: NDArray[np.int64], values: Floats) -> Floats:
     """Return values by bin number, (bins,), from those of the bins ``numbers``; NaN for others."""
     made = np.full(int(labels.max(initial=-1)) + 1, np.nan)

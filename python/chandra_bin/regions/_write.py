@@ -129,7 +129,7 @@ def region_of(polygons: Polygons, label: int | None = None) -> Region:
 
 
 def _ciao_lines(components: tuple[Component, ...], style: Style) -> Iterator[str]:
-    """Yield the lines of a CIAO file; shapes without a bin come first, as a bin comment applies to what follows."""
+    """Yield the lines of a CIAO file; shapes without a bin come first, as a bin comment applies to later shapes."""
     before = None
     for component in sorted(components, key=lambda component: component[0].bin is not None):
         number = component[0].bin

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import counted
-from chandra_bin.plots.maps import Panel, by_number, maps_png, profile_png
+from chandra_bin.plots.maps import Panel, by_number, maps_png, profile_png, unit_label
 from chandra_bin.spectral.results import FitResult
 from chandra_bin.tasks.maps import profiles_of
 from chandra_bin.tasks.truth import Pulls, pull_of_each, pulls_of
@@ -125,7 +125,7 @@ class _Maps:
         unit = self.table[name][1]
         is_pseudo = name in ("pressure", "entropy") and "arcsec" in unit
         title = f"pseudo-{quantity.title}" if is_pseudo else quantity.title
-        label = {"kt": "kT "}.get(name, "") + (f"({_pretty(unit)})" if name == "kt" else _pretty(unit))
+        label = {"kt": "kT "}.get(name, "") + (f"({unit_label(unit)})" if name == "kt" else unit_label(unit))
         if quantity.is_relative:
             low, high = 100 * low / np.abs(values), 100 * high / np.abs(values)
         errors = np.concatenate([low, high])
@@ -217,13 +217,6 @@ def _with_errors(table: Columns, name: str) -> tuple[Floats, Floats, Floats]:
 
 def _plain(table: Columns, name: str) -> Floats:
     return np.asarray(np.ma.filled(np.ma.asarray(table[name][0], np.float64), np.nan), np.float64)
-
-
-def _pretty(unit: str) -> str:
-    """Return a unit as a label for matplotlib."""
-    from astropy.units import Unit
-
-    return str(Unit(unit).to_string("latex_inline")) if unit else ""
 
 
 def _truth(folder: Folder, fit: FitResult | None) -> dict[str, Floats] | None:

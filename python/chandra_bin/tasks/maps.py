@@ -15,7 +15,7 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import HARD_EV, SOFT_EV, band_channels, hardness
 from chandra_bin.fits.images import Image
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png
+from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_png, unit_label
 from chandra_bin.spectral.derived import DepthOptions, derived_quantities
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
@@ -295,13 +295,6 @@ def _table(numbers: NDArray[np.int64], parts: Mapping[str, tuple[Floats, _Map]],
         f"about_{name}": each.about for name, (values, each) in parts.items() if values is each.values}})
 
 
-def _typeset(unit: str) -> str:
-    """Return a unit as a label for matplotlib."""
-    from astropy.units import Unit
-
-    return str(Unit(unit).to_string("latex_inline")) if unit else ""
-
-
 def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping[str, _Map]) -> list[Panel]:
     def shown(values: Floats) -> Floats:
         return by_number(labels, numbers, values)
@@ -321,5 +314,5 @@ def _panels(labels: NDArray[np.int32], numbers: NDArray[np.int64], maps: Mapping
     for name, (of_panel, colours) in _PANELS.items():
         if name in maps:
             title = f"Pseudo-{of_panel.lower()}" if _PSEUDO in maps[name].about else of_panel
-            panels.append(Panel(title, _typeset(maps[name].unit), shown(maps[name].values), colours))
+            panels.append(Panel(title, unit_label(maps[name].unit), shown(maps[name].values), colours))
     return panels

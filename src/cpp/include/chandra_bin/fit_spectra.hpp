@@ -25,7 +25,7 @@ enum class FitStatistic : std::uint8_t { c, w, chi2 };
 // statistic is that of groups. Expected source counts are exposure * norm * sum of weight * rates[response] over
 // weight_offsets[d] .. weight_offsets[d + 1] - 1. A response of -1 is missing: the data set is left out. So is one whose
 // weights or exposure are all 0.
-// C-statistic: the amounts of the components are nuisance parameters. What is known of them are the counts of the background
+// C-statistic: the amounts of the components are nuisance parameters. They are measured by the counts of the background
 // file in some bands, `band_counts` (data sets, bands), expected to be the sum over components of the amount times
 // `band_expected` (data sets, components, bands); these are in the statistic. A component whose `band_expected` are all 0 is
 // left out, with those after it; if that is the first, the background of the data set is known, with amounts of 1.
