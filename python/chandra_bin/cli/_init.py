@@ -23,7 +23,7 @@ if TYPE_CHECKING:
               help="Fetch these ObsIDs into DIR first, by CIAO's download_chandra_obsid, but keep existing ones.")
 @click.option("--sn", type=float, metavar="N", help="S/N of bins.  [default: 70]")
 @click.option("--smooth-sn", type=float, metavar="N",
-              help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn]")
+              help="S/N of the smoothed image whose contours the bins follow.  [default: 0.6 times --sn, at least 20]")
 @click.option("--binning-image", type=click.Choice(["counts", "scaled_flux"]), help="Image to bin; the step "
               "scripts bin the scaled flux.  [default: counts]")
 @click.option("--contours", type=click.Choice(["flux", "counts"]),

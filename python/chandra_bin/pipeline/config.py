@@ -46,8 +46,10 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
-# Contour S/N over target S/N; docs/explanation/validation.md has the measurement.
+# Contour S/N over target S/N, and the least contour S/N, below which bins follow noise; both are measured in
+# docs/explanation/validation.md.
 CONTOUR_SN_FACTOR = 0.6
+LEAST_CONTOUR_SN = 20.0
 
 
 class Settings(BaseModel):
@@ -65,8 +67,8 @@ class Settings(BaseModel):
     sn: PositiveFloat = 70
     """Target S/N of bins."""
     smooth_sn: PositiveFloat | None = None
-    """Contour S/N, that of the smoothing that defines the contours; none: 0.6 times sn, the best of five measured
-    values. The step scripts use 100."""
+    """Contour S/N, that of the smoothing that defines the contours; none: 0.6 times sn, and at least 20. The step
+    scripts use 100."""
     engine: Literal["auto", "native", "ciao"] = "auto"
     """Engine of the steps that calibrate: ciao, or native (this program); auto: CIAO if it is set up."""
     check_vf_pha: bool = True
@@ -228,11 +230,11 @@ class Settings(BaseModel):
         """The contour S/N."""
         if self.smooth_sn is not None:
             return self.smooth_sn
-        return float(f"{CONTOUR_SN_FACTOR * self.sn:.6g}")
+        return float(f"{max(CONTOUR_SN_FACTOR * self.sn, LEAST_CONTOUR_SN):.6g}")
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Return some settings as JSON values."""
-        values = self.model_dump(mode="json")
+        """Return some settings as JSON values, with the contour S/N in force."""
+        values = self.model_dump(mode="json") | {"smooth_sn": self.contour_sn}
         return {name: values[name] for name in names}
 
 
