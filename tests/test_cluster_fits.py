@@ -1,6 +1,6 @@
 """A campaign: fits of the bins of five simulated clusters against the truth, photon by photon, through the pipeline.
 
-    python -m pytest tests/test_cluster_fits.py -s
+    python -m pytest -m long tests/test_cluster_fits.py -s
 """
 
 from dataclasses import dataclass
@@ -29,35 +29,35 @@ class Cluster:
     simulation: dict[str, Any]
     sn: float
     parameters: tuple[str, ...] = ("kt", "norm")
-    least: int = 300
-    """Bins with good fits."""
-    most_rms: float = 1.15
 
 
 # All are in FAINT mode: the screening of VFAINT data removes 1.6 % of the X-rays, which no effective area knows of.
-# Norms miss the demanded accuracy (0.15, 1.1) where the background is large, as its scale is an error of all bins.
 # Only the gas with lines has an abundance; its tables of lines are made by `write_plasma`.
 CLUSTERS = (
     Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
     Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
     Cluster("fainter, 4 x ACIS-I", {"seed": 23, "obsids": 4, "array": "I", "exposure": 120_000, "counts": 40_000}, 15),
     Cluster("background nearly as large, 4 x ACIS-I",
-            {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}, 11,
-            least=250, most_rms=1.25),
+            {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}, 11),
     Cluster("lines, 3 x ACIS-S", {"seed": 24, "obsids": 3, "array": "S", "exposure": 60_000, "counts": 600_000,
                                   "model": "apec", "redshift": 0.05}, 60, ("kt", "abundance", "norm")),
 )
+
+
+def finished(cluster, folder):
+    """Simulate a cluster and run the pipeline on it; return the layout of the run."""
+    simulate_observations(folder / "sim", SimulationSettings(truth_photons=1000, datamode="FAINT",
+                                                             **cluster.simulation))
+    begin(survey(folder / "sim"), folder / "work", sn=cluster.sn, engine="native")
+    runner.run(folder / "work", jobs=2)
+    return Layout.of(folder / "work", read_config(folder / "work").settings)
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda each: each.name)
 def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("ATOMDB", str(write_plasma(tmp_path / "atomdb")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    settings = SimulationSettings(truth_photons=1000, datamode="FAINT", **cluster.simulation)
-    simulate_observations(tmp_path / "sim", settings)
-    begin(survey(tmp_path / "sim"), tmp_path / "work", sn=cluster.sn, engine="native")
-    runner.run(tmp_path / "work", jobs=2)
-    layout = Layout.of(tmp_path / "work", read_config(tmp_path / "work").settings)
+    layout = finished(cluster, tmp_path)
     truth, fits = Table.read(layout.maps / "truth.ecsv"), Table.read(layout.fit)
     ok = np.asarray(fits["reason"]) == "ok"
     share = float(np.median(fits["background_counts"][ok] / (fits["net_counts"] + fits["background_counts"])[ok]))
@@ -72,5 +72,5 @@ def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path, monkeypatch):
         print(f"  {name}: {pull.size} bins, mean {pull.mean():+.3f}, rms {pull.std():.3f}, {inside:.1%} of errors hold "
               f"the truth, median error {np.median((low + high) / 2 / np.where(name == 'abundance', true, value)):.1%}")
         assert abs(pull.mean()) < 0.25
-        assert 0.9 < pull.std() < cluster.most_rms
-    assert ok.sum() >= cluster.least
+        assert 0.9 < pull.std() < 1.15
+    assert ok.sum() >= 300
