@@ -137,7 +137,7 @@ private:
         sort(starts);
         starts.resize(std::min(starts.size(), kMostStarts));
         for (Minimum& each : starts) {
-            each = beside_table_points(minimiser_.minimise(each.at, free_, kTolerance));
+            each = beside_table_points(minimiser_.minimise(each.at, free_, kTolerance), free_, kTolerance);
             check();
         }
         if (chi2 && !starts.empty()) follow_variances(starts);
@@ -147,22 +147,22 @@ private:
 
     // A table point may lie between two minima: the lowest of this one and of those that are reached from the two
     // segments next to its own.
-    Minimum beside_table_points(Minimum best) {
+    Minimum beside_table_points(Minimum best, const Free& free, double tolerance) {
         for (int round = 0; round < kMostRestarts; ++round) {
-            const std::size_t j = bin_.segment(best.at[kKt]);
             const Minimum here = best;
-            for (const bool up : {false, true}) {
-                if (up ? j + 2 >= bin_.temperatures() : j == 0) continue;
-                Parameters start = here.at;
-                start[kKt] = up ? bin_.kt(j + 1) + 0.1 * (bin_.kt(j + 2) - bin_.kt(j + 1))
-                                : bin_.kt(j) - 0.1 * (bin_.kt(j) - bin_.kt(j - 1));
-                if (start[kKt] < bounds_.low[kKt] || start[kKt] > bounds_.high[kKt]) continue;
-                const Minimum there = minimiser_.minimise(start, free_, kTolerance);
-                if (there.statistic < best.statistic - kTolerance) best = there;
+            for (const double sign : {-1.0, 1.0}) {
+                const std::optional<Minimum> there = in_next_segment(here, sign, free, tolerance);
+                if (there && there->statistic < best.statistic - tolerance) best = *there;
             }
             if (best.statistic == here.statistic) break;
         }
         return best;
+    }
+
+    // The minimum of the segment below (-1) or above (1) that of kT, where the statistic falls into it.
+    std::optional<Minimum> in_next_segment(const Minimum& from, double sign, const Free& free, double tolerance) {
+        const std::optional<Parameters> start = minimiser_.falls_beyond(from, sign, free);
+        return start ? std::optional(minimiser_.minimise(*start, free, tolerance)) : std::nullopt;
     }
 
     // Variances by the model of the best fit, until they hardly change it.
@@ -234,6 +234,21 @@ private:
         return to;
     }
 
+    // How far a parameter is from the minimum: in ln kT, Z, ln norm.
+    double apart(std::size_t p, const Parameters& at) const {
+        return std::abs(p == kAbundance ? at[p] - best_.at[p] : std::log(at[p] / best_.at[p]));
+    }
+
+    // The point of a profile that is below the one found, beyond a table point: with the parameter held, or, where it is
+    // kT, further from the minimum. The one found, where none is lower by more than the profile's tolerance.
+    Minimum lower_beside(std::size_t p, double sign, const Minimum& found, const Free& others) {
+        const double tolerance = kProfileTolerance * delta_;
+        if (p != kKt) return beside_table_points(found, others, tolerance);
+        const std::optional<Minimum> there = in_next_segment(found, sign, free_, tolerance);
+        const bool further = there && sign * (there->at[kKt] - found.at[kKt]) > 0;
+        return further && there->statistic < found.statistic - tolerance ? *there : found;
+    }
+
     // Where the statistic, minimised over the other parameters, has risen by delta.
     ProfileEnd profile(std::size_t p, double sign) {
         const double delta = delta_, most = room(p, sign);
@@ -247,14 +262,21 @@ private:
         for (int step = 0; step < kMostProfileSteps; ++step) {
             const bool at_bound = distance >= most;
             distance = std::min(distance, most);
-            const Minimum here =
-                minimiser_.minimise(shifted(p, sign, distance, last, last_distance), others, 1e-4 * delta);
+            Minimum here = minimiser_.minimise(shifted(p, sign, distance, last, last_distance), others, 1e-4 * delta);
+            const bool at_end = std::abs(here.statistic - best_.statistic - delta) < kProfileTolerance * delta
+                                || (outer > 0 && outer - inner < 1e-4 * outer);
+            if (at_end) {
+                const Minimum lower = lower_beside(p, sign, here, others);
+                if (lower.statistic == here.statistic) return {here.at, std::nullopt};
+                here = lower;  // the end is further out, and what was known of it is of another valley
+                distance = apart(p, here.at);
+                outer = 0;
+            }
             const double rise = here.statistic - best_.statistic;
             if (rise < -kBetter) {
                 Minimum better = minimiser_.minimise(here.at, free_, kTolerance);
                 if (better.statistic < best_.statistic - kBetter) return {std::nullopt, better};
             }
-            if (std::abs(rise - delta) < kProfileTolerance * delta) return {here.at, std::nullopt};
             if (rise < delta) {
                 if (at_bound) return {};
                 inner = distance;
@@ -269,7 +291,6 @@ private:
                 distance *= inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0;
                 continue;
             }
-            if (outer - inner < 1e-4 * outer) return {here.at, std::nullopt};
             const double from = std::sqrt(inner_rise), to = std::sqrt(outer_rise);
             const double part = (std::sqrt(delta) - from) / (to - from);
             // After some steps that have not met it, such as at a jump of the profile, halves.

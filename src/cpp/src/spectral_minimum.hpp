@@ -95,8 +95,36 @@ public:
         return best;
     }
 
+    // A point to search from in the segment below (-1) or above (1) that of a minimum: none where the statistic rises from
+    // the table point between both into that segment. Models of one segment are mixtures of its two ends, so for a given
+    // abundance its statistic has one minimum, and that is then at the table point.
+    std::optional<Parameters> falls_beyond(const Minimum& from, double sign, const std::array<bool, 3>& free) {
+        const std::size_t j = bin_.segment(from.at[kKt]);
+        const bool at_point = from.at[kKt] == bin_.kt(j);
+        if (sign > 0 ? j + 2 >= bin_.temperatures() : j < (at_point ? 2 : 1)) return std::nullopt;
+        const std::size_t point = sign > 0 ? j + 1 : j - (at_point ? 1 : 0);
+        const std::size_t beyond = sign > 0 ? point : point - 1;
+        if (sign > 0 ? bin_.kt(point) >= high(kKt) : bin_.kt(point) <= low(kKt)) return std::nullopt;
+        std::array<bool, 3> others = free;
+        others[kKt] = false;
+        Vector3 given{}, step;
+        given[kKt] = std::log(bin_.kt(point) / from.at[kKt]);
+        if (!constrained(from.evaluation, others, given, 0, step)) return std::nullopt;
+        Parameters at = moved(from.at, step);
+        at[kKt] = bin_.kt(point);
+        std::array<bool, 3> with_kt = others;
+        with_kt[kKt] = true;
+        const Direction next = direction(bin_.evaluate(at, beyond), at, with_kt, 0);
+        if (next.solved && !(sign * next.step[kKt] > 0)) return std::nullopt;
+        at[kKt] += sign * kInside * (bin_.kt(beyond + 1) - bin_.kt(beyond));
+        at[kKt] = std::clamp(at[kKt], low(kKt), high(kKt));
+        return at;
+    }
+
 private:
     static constexpr int kMostSteps = 60;
+    // Where a search begins in the next segment, as a part of its width from the table point.
+    static constexpr double kInside = 0.1;
     static constexpr double kFirstDamping = 1e-2, kMostDamping = 1e8;
     // A step must decrease the statistic by this part of its promise.
     static constexpr double kLeastDecrease = 0.1;

@@ -84,7 +84,8 @@ struct FittedBin {
 
 // Minimises the statistic of each bin over (ln kT, Z, ln norm): for given kT it is convex in (norm, norm Z), so kT alone is
 // searched on a grid; from each local minimum of the grid follows Fisher scoring with damping, which treats the kinks at
-// table points as ends of segments. Errors are those of the profile likelihood, each end with the others fitted again.
+// table points as ends of segments. Errors are those of the profile likelihood, each end with the others fitted again; from
+// minima and ends the search looks into the segments next to theirs, as a kink may lie between two valleys.
 // Amounts of backgrounds are fitted in each evaluation, by Newton's method; the Fisher matrix is that of the profile.
 // Writes one FittedBin, one set of flags and the number of evaluations per bin, and into `amounts` (data sets, components)
 // the amounts at the minimum, NaN where they are fixed or nothing was fitted. Threads change nothing.
