@@ -63,11 +63,18 @@ def _plasma_continuum(kt):
     photons = np.array([[share] for share in PLASMA_CONTINUUM.values()]) * _plasma_photons(energy, kt)
     columns = [fits.Column("Z", "1J", array=list(PLASMA_CONTINUUM)), fits.Column("rmJ", "1J", array=[0] * elements),
                fits.Column("N_Cont", "1J", array=[energy.size] * elements),
-               fits.Column("N_Pseudo", "1J", array=[0] * elements),
+               fits.Column("N_Pseudo", "1J", array=[2] * elements),
                fits.Column("E_Cont", f"{energy.size}E", array=np.tile(energy, (elements, 1))),
                fits.Column("Continuum", f"{energy.size}E", array=photons),
-               *(fits.Column(name, "1E", array=[0.0] * elements) for name in ("E_Pseudo", "Pseudo"))]
+               fits.Column("Cont_Err", f"{energy.size}E", array=np.zeros_like(photons)),
+               fits.Column("E_Pseudo", "2E", array=[[1.0, 2.0]] * elements),  # XSPEC wants some
+               *(fits.Column(name, "2E", array=np.zeros((elements, 2))) for name in ("Pseudo", "Pseudo_Err"))]
     return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
+
+
+def _unused_of_lines(number):
+    return [*(fits.Column(name, "1E", array=np.zeros(number)) for name in ("Lambda_Err", "Epsilon_Err")),
+            *(fits.Column(name, "1J", array=np.ones(number)) for name in ("Ion", "UpperLev", "LowerLev"))]
 
 
 def _plasma_lines(kt):
@@ -75,12 +82,26 @@ def _plasma_lines(kt):
                for _, energy, peak, strength in PLASMA_LINES]
     columns = [fits.Column("Lambda", "1E", "A", array=[12.39841984 / energy for _, energy, *_ in PLASMA_LINES]),
                fits.Column("Epsilon", "1E", array=photons),
-               fits.Column("Element", "1J", array=[element for element, *_ in PLASMA_LINES])]
+               fits.Column("Element", "1J", array=[element for element, *_ in PLASMA_LINES]),
+               *_unused_of_lines(len(PLASMA_LINES))]
     return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")
 
 
 def _write(path, kt_kev, source, tables):
-    parameters = fits.BinTableHDU.from_columns([fits.Column("kT", "1E", "keV", array=kt_kev)], name="PARAMETERS")
+    """Write tables with all columns that XSPEC needs."""
+    numbers = ({"Nelement": lambda rows: len(set(rows["Element"])), "Nline": len}
+               if "Lambda" in tables[0].columns.names else
+               {"NElement": len, "NCont": lambda rows: rows["N_Cont"].max(),
+                "NPseudo": lambda rows: rows["N_Pseudo"].max()})
+    columns = [fits.Column("kT", "1E", "keV", array=kt_kev),
+               fits.Column("EDensity", "1E", "cm**-3", array=np.ones(len(kt_kev))),
+               *(fits.Column(name, "1J", array=[number(table.data) for table in tables])
+                 for name, number in numbers.items())]
+    parameters = fits.BinTableHDU.from_columns(columns, name="PARAMETERS")
+    for kt, table in zip(kt_kev, tables, strict=True):
+        table.header["HIERARCH TEMPERATURE"] = (float(kt) / 8.617333e-8, "K")
+        table.header["XTEMP"] = (float(kt), "keV")
+        table.header["DENSITY"] = 1.0
     parameters.header["HIERARCH SABUND_SOURCE"] = source
     fits.HDUList([fits.PrimaryHDU(), parameters, *tables]).writeto(path)
 
@@ -99,5 +120,5 @@ def _continuum(kt, ion):
 def _lines(kt):
     columns = [fits.Column("Lambda", "1E", "A", array=[12.39841984 / energy for _, energy in LINES]),
                fits.Column("Epsilon", "1E", array=line_photons(kt)),
-               fits.Column("Element", "1J", array=[element for element, _ in LINES])]
+               fits.Column("Element", "1J", array=[element for element, _ in LINES]), *_unused_of_lines(len(LINES))]
     return fits.BinTableHDU.from_columns(columns, name="EMISSIVITY")

@@ -9,8 +9,8 @@ import pytest
 def absent(program: str, why: str) -> NoReturn:
     """Skips a test, or a module, whose external program is missing; fails it where $CHANDRA_BIN_REQUIRE names it.
 
-    Judges are ``ciao`` (CIAO's region library), ``ds9`` (the program and its display), ``browser`` (Debian's
-    chromium, its driver and selenium), ``shellcheck`` and ``shared`` (real data).
+    The names are ``ciao`` (CIAO's region library), ``ds9`` (the program and its display), ``browser`` (Debian's
+    chromium, its driver and selenium), ``shellcheck``, ``xspec`` (its library of models) and ``shared`` (real data).
     """
     if program in os.environ.get("CHANDRA_BIN_REQUIRE", "").replace(" ", "").split(","):
         pytest.fail(f"{why}; CHANDRA_BIN_REQUIRE names {program}", pytrace=False)

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the programs that tests compare with: CIAO's own region library (inside sherpa, built in about a minute)
-# and SAOImage DS9 with a display of its own; the browser that reads the report,
-# shellcheck for the scripts, clang with libc++ for the C++, doctest, with which the C++ tests are written,
+# and SAOImage DS9 with a display of its own; the browser that reads the report, and shellcheck
+# for the scripts, clang with libc++ for the C++, doctest, with which the C++ tests are written,
 # and valgrind, which counts instructions.
 #   install.sh system          Debian's packages, and what a new machine needs to build; run as root
-#   install.sh python PYTHON   sherpa, into the Python given
+#   install.sh python PYTHON   sherpa, and XSPEC's library of models where it has a wheel, into the Python given
 set -eu
 case "${1:-}" in
 system)
@@ -15,6 +15,8 @@ system)
     ;;
 python)
     "$2" -m pip install --quiet 'sherpa==4.19.*'
+    "$2" -m pip install --quiet --only-binary :all: 'xspectrampoline==0.1.*' ||
+        echo "XSPEC's library of models has no wheel for this machine: its tests are skipped"
     ;;
 *)
     echo "usage: install.sh system | install.sh python PYTHON" >&2
