@@ -146,6 +146,16 @@ def test_work_that_takes_too_long_is_stopped(tmp_path):
         assert quick.result() == 1
 
 
+def test_a_script_that_processes_import_again_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from chandra_bin.workflow.pool import Processes\n"
+                      "with Processes(1) as processes:\n    print(processes.submit(abs, -3).result())\n")
+    done = subprocess.run([sys.executable, script], text=True, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "put its calls below \"if __name__ == '__main__':\"" in done.stderr
+    assert "TypeError" not in done.stderr
+
+
 def test_waiting_work_can_be_cancelled():
     processes = Processes(1)
     running, waiting = processes.submit(time.sleep, 60), processes.submit(abs, 1)

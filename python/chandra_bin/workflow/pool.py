@@ -15,12 +15,12 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import current_process, get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
-from chandra_bin.errors import ChandraBinError
+from chandra_bin.errors import ChandraBinError, InputError
 
 from .system import need_posix
 
@@ -67,7 +67,8 @@ class Processes(Executor):
     Raises
     ------
     InputError
-        On a system without POSIX locks and signals.
+        On a system without POSIX locks and signals, and where a process that this module starts makes processes while
+        it imports the script of its parent.
 
     Notes
     -----
@@ -78,6 +79,10 @@ class Processes(Executor):
 
     def __init__(self, number: int, seconds: float | None = None) -> None:
         need_posix("work in processes")
+        # multiprocessing marks a process like this until its script is imported, and would refuse to start others.
+        if getattr(current_process(), "_inheriting", False):
+            raise InputError('a process that works for the script imports the script again: put its calls below '
+                             '"if __name__ == \'__main__\':"')
         self._seconds = seconds
         self._work: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
         self._workers = [_Worker() for _ in range(number)]
