@@ -3,7 +3,7 @@
     python -m pytest -m long tests/test_cluster_fits.py -s
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from astropy.table import Table
 
 from apec_files import write_plasma
+from chandra_bin import simulate
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
@@ -29,16 +30,18 @@ class Cluster:
     simulation: dict[str, Any]
     sn: float
     parameters: tuple[str, ...] = ("kt", "norm")
+    has_sources: bool = True
 
 
+FAINTEST = {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}
 # All are in FAINT mode: the screening of VFAINT data removes 1.6 % of the X-rays, which no effective area knows of.
 # Only the gas with lines has an abundance; its tables of lines are made by `write_plasma`.
 CLUSTERS = (
     Cluster("bright, 2 x ACIS-S", {"seed": 21, "obsids": 2, "array": "S", "exposure": 60_000, "counts": 500_000}, 45),
     Cluster("faint, 5 x ACIS-I", {"seed": 22, "obsids": 5, "array": "I", "exposure": 40_000, "counts": 110_000}, 34),
     Cluster("fainter, 4 x ACIS-I", {"seed": 23, "obsids": 4, "array": "I", "exposure": 120_000, "counts": 40_000}, 15),
-    Cluster("background nearly as large, 4 x ACIS-I",
-            {"seed": 23, "obsids": 4, "array": "I", "exposure": 1_000_000, "counts": 45_000, "blank_sky": 3}, 11),
+    Cluster("background nearly as large, 4 x ACIS-I", FAINTEST, 11),
+    Cluster("the same without point sources", FAINTEST, 11, has_sources=False),
     Cluster("lines, 3 x ACIS-S", {"seed": 24, "obsids": 3, "array": "S", "exposure": 60_000, "counts": 600_000,
                                   "model": "apec", "redshift": 0.05}, 60, ("kt", "abundance", "norm")),
 )
@@ -57,6 +60,14 @@ def finished(cluster, folder):
 def test_pulls_of_the_bins_of_a_cluster(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("ATOMDB", str(write_plasma(tmp_path / "atomdb")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not cluster.has_sources:
+        make = simulate.make_scene
+
+        def make_without_sources(*given):
+            scene = make(*given)
+            return replace(scene, source_flux=np.zeros_like(scene.source_flux))
+
+        monkeypatch.setattr(simulate, "make_scene", make_without_sources)
     layout = finished(cluster, tmp_path)
     truth, fits = Table.read(layout.maps / "truth.ecsv"), Table.read(layout.fit)
     ok = np.asarray(fits["reason"]) == "ok"
