@@ -124,7 +124,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     with Outputs([out, shown], inputs=given.inputs, clobber=clobber) as outputs:
         spectra = given.read_spectra()
         background = _background(given.files, spectra)
-        plasma, of_tiles = thermal_model(model, grid_limits(options)), _responses(given.tiles)
+        plasma, of_tiles = thermal_model(model, grid_limits(options)), _Responses(given.tiles)
         family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
         templates = family.given if family else fold(plasma, of_tiles, band_kev)
         binned = given.joined(spectra, templates)
@@ -175,13 +175,21 @@ def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:
         warn(f"{others[0]}: is left out, as {responses} has no response of its ObsID")
 
 
-def _responses(tiles: Sequence[ResponseTile]) -> Iterator[Response]:
-    """Yield the responses of tiles; a matrix that several tiles share is read once."""
-    known: dict[Path, Rmf] = {}
-    for tile in tiles:
-        if tile.rmf not in known:
-            known = {tile.rmf: read_rmf(tile.rmf)}
-        yield read_arf(tile.arf), known[tile.rmf]
+@dataclass(frozen=True, eq=False)
+class _Responses:
+    """The responses of tiles, which are read one after another; a matrix that tiles in a row share is read once."""
+
+    tiles: Sequence[ResponseTile]
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __iter__(self) -> Iterator[Response]:
+        known: dict[Path, Rmf] = {}
+        for tile in self.tiles:
+            if tile.rmf not in known:
+                known = {tile.rmf: read_rmf(tile.rmf)}
+            yield read_arf(tile.arf), known[tile.rmf]
 
 
 def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: ResponseWeights, used: Wholes,
