@@ -12,7 +12,7 @@ from chandra_bin._checks.arrays import as_progress, as_threads
 from chandra_bin._checks.options import POSITIVE, Limits, Options, documented, option
 from chandra_bin.errors import InputError
 
-from .backgrounds import Statistic, background_model
+from .backgrounds import BackgroundModel, Statistic, background_model
 from .binned import MISSING, BinSpectra
 from .engines import (
     ABUNDANCE,
@@ -108,7 +108,7 @@ class FitOptions(Options):
 
 def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions | None = None, *,
              threads: int = 1, progress: Callable[[float], object] | None = None,
-             engine: Engine | None = None) -> FitResult:
+             engine: Engine | None = None, background: BackgroundModel | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
@@ -125,6 +125,8 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
         Called with the fraction done; what it raises stops the work.
     engine : Engine, optional
         What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
+    background : BackgroundModel, optional
+        That of these spectra and of the statistic of the options, for callers that have it; None: it is made.
 
     Returns
     -------
@@ -155,16 +157,16 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     options = FitOptions.or_defaults(options)
     given = given_templates(templates)
     _check_together(spectra, given)
-    net, background, noise = _net_counts(spectra, fitted_sets(spectra))
+    net, background_counts, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, given, net)
-    fits = Fits(engine or KernelEngine(), spectra, background_model(spectra, options.statistic),
+    fits = Fits(engine or KernelEngine(), spectra, background or background_model(spectra, options.statistic),
                 _kt_limits(options, given), (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
     enough = (net > 0) & (net >= options.min_significance * noise)
     made = _fitted(fits, templates, options, enough, net >= options.min_counts_free, as_progress(progress))
-    made.rows.flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    made.rows.flags[background_counts > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
     without_effect = _remove_unfit(made.rows, enough, given.has_abundance)
-    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=background,
-                   abundance_fixed=~np.isnan(fixed) | without_effect)
+    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net,
+                   background_counts=background_counts, abundance_fixed=~np.isnan(fixed) | without_effect)
 
 
 def _remove_unfit(rows: Rows, enough: NDArray[np.bool_], has_abundance: bool) -> NDArray[np.bool_]:

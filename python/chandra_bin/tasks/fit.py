@@ -13,6 +13,7 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import band_channels
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.sources.background import PARTICLE_EV
+from chandra_bin.spectral.backgrounds import background_model
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.engines import Engine
 from chandra_bin.spectral.families import TemplateFamily
@@ -128,7 +129,9 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
         templates = family.given if family else fold(plasma, of_tiles, band_kev)
         binned = given.joined(spectra, templates)
-        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine)
+        backgrounds = background_model(binned, options.statistic)
+        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine,
+                          background=backgrounds)
         redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
@@ -136,7 +139,8 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
                        redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
-        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS)
+        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS,
+                                  backgrounds if options.statistic == "cstat" else None)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
     return FittedSpectra(binned, result)
