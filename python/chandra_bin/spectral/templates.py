@@ -85,7 +85,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     ------
     InputError
         For an ARF and an RMF on different energy grids, RMFs with other channels, a response without area in the band,
-        where no response is given, and where the templates need more memory than is available.
+        no response at all, and templates that need more memory than is available.
 
     Notes
     -----
@@ -118,16 +118,19 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
         if read is None or read[0] is not rmf:
             read = rmf, rmf.matrix(channels)
         if not rates:
-            wanted = max(length_hint(responses), 1)
-            check_memory(template_bytes(wanted, len(model.kt_kev), channels.stop - channels.start),
-                         f"the templates of {wanted} responses", "give responses of tiles, which bins share, or a "
-                         "narrower band")
+            _need_memory(max(length_hint(responses), 1), model, channels)
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
         raise InputError("responses is empty: give at least one ARF and RMF to fold the model through")
-    folded = np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1)
-    return Templates(model.kt_kev, folded, reference.first_channel + channels.start, model.has_abundance,
+    return Templates(model.kt_kev, np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1), reference.first_channel + channels.start, model.has_abundance,
                      model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
+
+
+def _need_memory(responses: int, model: Spectra, channels: slice) -> None:
+    """Raise `InputError` where the templates of this many responses need more memory than is available."""
+    check_memory(template_bytes(responses, len(model.kt_kev), channels.stop - channels.start),
+                 f"the templates of {responses} responses", "give responses of tiles, which bins share, or a narrower "
+                 "band")
 
 
 def template_bytes(responses: int, temperatures: int, channels: int) -> float:
