@@ -106,7 +106,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     reference: Rmf | None = None
     known: dict[bytes, Floats] = {}
     rates: list[Floats] = []
-    read: tuple[Rmf, Floats] | None = None  # responses of one observation often share a matrix
+    read: tuple[Rmf, Floats] | None = None  # of one observation, responses often share a matrix
     for arf, rmf in responses:
         check_pair(arf, rmf)
         if reference is None:
@@ -122,7 +122,8 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
         raise InputError("responses is empty: give at least one ARF and RMF to fold the model through")
-    return Templates(model.kt_kev, np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1), reference.first_channel + channels.start, model.has_abundance,
+    folded = np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1)
+    return Templates(model.kt_kev, folded, reference.first_channel + channels.start, model.has_abundance,
                      model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
 
 
