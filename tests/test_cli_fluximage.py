@@ -507,7 +507,7 @@ def test_bad_input_is_one_line_and_no_file(what, folder, flat, capsys):
 @pytest.mark.parametrize("words", [["fluximage", "evt2.fits", "a"], ["merge", "evt2.fits", "-o", "m", "--exposure"]])
 def test_pixels_that_do_not_fit_into_memory_are_refused(folder, flat, capsys, monkeypatch, words):
     write_flat_sky(folder / "evt2.fits", {name: values[::5] for name, values in flat.items()})
-    monkeypatch.setattr("chandra_bin.tasks._common.available_bytes", lambda: 1e6)
+    monkeypatch.setattr("chandra_bin._checks.memory.available_bytes", lambda: 1e6)
     assert run([*words, "-q"]) == 2
     line, = capsys.readouterr().err.splitlines()
     assert "evt2.fits: " in line

@@ -14,6 +14,7 @@ from chandra_bin.coords.tangent_plane import (
     parse_point,
     reproject,
     separation_deg,
+    sky_pixels_of,
     tangent_point,
 )
 from chandra_bin.coords.wcs import ImageCoords
@@ -193,3 +194,12 @@ def test_block_sums_count_every_pixel_once(shape):
     assert sums.shape == (-(-shape[0] // 2), -(-shape[1] // 4))
     for (y, x), value in np.ndenumerate(sums):
         assert value == image[2 * y: 2 * y + 2, 4 * x: 4 * x + 4].sum()
+
+
+def test_pixels_of_an_image_are_found_on_the_sky_pixels_of_events_with_and_without_physical_coordinates():
+    image, events = sky_header(10.0, 60.0, 4 * PIXEL_DEG), sky_header(10.05, 60.02)
+    for header in (image, fits.Header({**image, "CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"})):
+        x, y = field() - 1
+        expected = by_astropy(header, events, x + 1, y + 1)
+        for coords in (ImageCoords(header), coords_of(header)):
+            np.testing.assert_allclose(sky_pixels_of(coords, coords_of(events), x, y), expected, rtol=0, atol=1e-5)

@@ -123,3 +123,14 @@ def test_models_are_those_of_the_fitted_column_density(mode):
         for dataset in range(*spectra.offsets[place:place + 2]):
             model = predicted_counts(spectra, family.at(nh=float(result.nh[place])), dataset, values)
             np.testing.assert_allclose(found[dataset], model, rtol=0.02, atol=1e-3 * model.max())
+
+
+def test_backgrounds_that_are_given_are_not_made_again(scene, monkeypatch):
+    spectra, result, grouped = scene
+    background = background_model(spectra, "cstat")
+    for module in ("fit", "grouped"):
+        monkeypatch.delattr(f"chandra_bin.spectral.{module}.background_model")
+    again = fit_bins(spectra, TEMPLATES, background=background)
+    np.testing.assert_array_equal(again.kt_high, result.kt_high)
+    np.testing.assert_array_equal(
+        grouped_spectra(spectra, TEMPLATES, again, OBSIDS, background).background, grouped.background)

@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from chandra_bin.errors import InputError
-from chandra_bin.spectral import ModelOptions, fold, read_arf, read_rmf, thermal_model
+from chandra_bin.spectral import ModelOptions, TemplateFamily, fold, read_arf, read_rmf, thermal_model
 from chandra_bin.spectral.ogip import Arf, Rmf
 from spectral_data import PAIRS, matrix_by_rows, shared, unpacked
 
@@ -122,3 +122,26 @@ def test_200_responses_are_read_and_folded_in_time(tmp_path):
     templates = fold(model, ((read_arf(arf), read_rmf(rmf)) for _ in range(200)))
     assert time.process_time() - start < 30
     assert templates.rates.shape[0] == 200
+
+
+def test_templates_and_families_beyond_the_memory_are_refused_before_all_are_read(model, monkeypatch):
+    monkeypatch.setattr("chandra_bin._checks.memory.available_bytes", lambda: 1e6)
+    read = []
+
+    class Many(list):
+        def __iter__(self):
+            for each in super().__iter__():
+                read.append(each)
+                yield each
+
+    of_one_matrix = Many([small_response()] * 500)
+    with pytest.raises(InputError, match=r"^the templates of 500 responses need about 0\.00\d+ GB of memory, and "
+                                         r"0\.001 are available: give responses of tiles"):
+        fold(model, of_one_matrix, (0.5, 2.7))
+    assert len(read) == 1
+    of_own_matrices = Many(small_response() for _ in range(500))
+    with pytest.raises(InputError, match=r"^the matrices and templates of 500 responses need about 0\.00\d+ GB"):
+        TemplateFamily(model, of_own_matrices, (0.5, 2.7))
+    assert len(read) == 51
+    monkeypatch.setattr("chandra_bin._checks.memory.available_bytes", lambda: 1e8)
+    assert len(TemplateFamily(model, of_own_matrices, (0.5, 2.7)).given.rates) == 500

@@ -8,8 +8,9 @@ from scipy.optimize import minimize
 
 import spectral_scenes as scenes
 from chandra_bin.errors import InputError
-from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts
+from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts, varied
 from chandra_bin.spectral.backgrounds import background_model
+from chandra_bin.spectral.fit_kernel import KernelEngine
 from test_spectral_fit import least_over_amount
 
 FAMILY = scenes.family()
@@ -136,6 +137,50 @@ def test_a_column_density_at_its_limit_has_a_reason():
     with pytest.warns(UserWarning, match="the tied nh is at a limit of the search, 0.2"):
         tied = fit_bins(spectra, FAMILY, FitOptions(nh_is="tied", nh_max=0.2))
     assert np.isnan(tied.nh_high[0])
+
+
+class Recorder(KernelEngine):
+    """The kernel, which records the column density, the bins and the rise of the statistic of each call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def fit(self, fits, templates, delta, progress):
+        rows = super().fit(fits, templates, delta, progress)
+        self.calls.append((templates.nh, delta, rows.values[:, 9]))
+        return rows
+
+
+def test_bins_are_fitted_again_at_a_value_only_where_its_statistic_is_near_the_least(free_nh):
+    spectra, _, fit = free_nh
+    engine = Recorder()
+    again = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY), engine=engine)
+    np.testing.assert_array_equal(again.kt_high, fit.kt_high)
+    seen, repeated, near = {}, 0, 0
+    for nh, delta, statistic in engine.calls[1:]:
+        for k in np.flatnonzero(np.isfinite(delta)).tolist():
+            assert (nh, k) not in seen or seen[nh, k] == 0 < delta[k]
+            repeated += (nh, k) in seen
+            seen[nh, k] = delta[k]
+            if delta[k] > 0:
+                near += statistic[k] - fit.statistic[k] < 5 * fit.delta
+    with_errors = sum(each > 0 for each in seen.values())
+    assert near > 0.7 * with_errors
+    assert repeated < 0.5 * with_errors < 0.2 * len(seen)
+    folded = [nh for nh, _, _ in engine.calls[1:]]
+    assert len(folded) < 1.25 * len(set(folded))
+
+
+def test_bins_whose_profile_stays_coarse_have_a_reason(monkeypatch):
+    spectra, _ = scenes.draw_varied(FAMILY, [0.05, 0.15, 0.28], "nh", net=30_000)
+    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY))
+    assert fit.reason.tolist() == ["ok"] * 3
+    monkeypatch.setattr(varied, "_MOST_NODES", 12)
+    with pytest.warns(UserWarning, match=r"the statistic of 3 bins, the first is 0, changes too steeply with nh for "
+                                         r"12 values"):
+        coarse = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY))
+    assert coarse.reason.tolist() == ["nH open"] * 3
+    assert np.isnan([coarse.nh_low, coarse.nh_high]).all()
 
 
 def test_threads_and_progress_change_nothing(free_nh):

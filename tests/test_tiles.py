@@ -331,6 +331,28 @@ def test_a_tile_that_fails_costs_itself_and_is_made_by_the_next_run(ciao, capsys
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("copied")
+def test_an_aspect_histogram_of_earlier_events_is_not_used_where_its_tool_fails(ciao, capsys, monkeypatch):
+    one_observation()
+    words = ["tiles", "@one.list", "binmap.fits", "--per-chip", "2", "-q"]
+    assert run(words) == 0
+    calls = len(ciao())
+    with fits.open("obs/primary/evt2.fits", mode="update") as hdus:
+        hdus["EVENTS"].header["HISTORY"] = "changed"
+    monkeypatch.setenv("STAND_IN_FAULTS", json.dumps({"asphist": {"kind": "exit1"}}))
+    assert run(words) == 2
+    assert "asphist: failed with exit code 1" in capsys.readouterr().err
+    assert not {"mkarf", "mkacisrmf"} & set(ciao()[calls:])
+    tiles = [each for name, each in State(Path("tiles")).records.items() if name.count("_") == 2]
+    assert [each.facts["failed"] for each in tiles] == ["chip 7 has no aspect histogram"] * 2
+    assert not any("asphist" in name for each in tiles for name in each.inputs)
+    monkeypatch.delenv("STAND_IN_FAULTS")
+    assert run(words) == 0
+    assert ciao().count("mkarf") == 4
+    assert len(read_tiles(Path("tiles/tiles.ecsv"))) == 2
+
+
+@pytest.mark.full
 @pytest.mark.usefixtures("copied", "ciao")
 def test_a_process_that_is_killed_costs_its_tile_alone(capsys, monkeypatch):
     """As the system kills a process where memory runs out."""

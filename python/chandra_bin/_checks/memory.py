@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+from chandra_bin.errors import InputError
+
 # Linux files with the limits of the machine and of containers, and the word before the number.
 _LIMITS = {Path("/proc/meminfo"): "MemAvailable:", Path("/sys/fs/cgroup/memory.max"): "",
            Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"): ""}
@@ -24,3 +26,11 @@ def available_bytes() -> float:
             if line.startswith(word) and value.isdecimal():
                 there = min(there, float(value) * (1024 if line.endswith("kB") else 1))
     return there
+
+
+def check_memory(needed: float, subject: str, advice: str) -> None:
+    """Raise `InputError` with the bytes that a subject (plural) needs and an advice, where fewer are available."""
+    there = available_bytes()
+    if needed > there:
+        raise InputError(f"{subject} need about {needed / 1e9:.3g} GB of memory, and {there / 1e9:.3g} are available: "
+                         f"{advice}")

@@ -77,6 +77,17 @@ def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, A
     return through_the_sky
 
 
+def sky_pixels_of(image: ImageCoords, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+    """Convert array coordinates of an image to physical coordinates (sky pixels) of events, through the sky.
+
+    Any shape; NaN more than 90 degrees from the tangent point of the events. Raises `InputError` if one has no sky
+    coordinates.
+    """
+    if image.physical is None or events.physical is None:
+        return events.sky_to_physical(*image.image_to_sky(x, y, "icrs"), "icrs")
+    return reproject(image, events, *image.image_to_physical(x, y))
+
+
 def as_float32(values: Floats) -> NDArray[np.float32]:
     """Round coordinates to float32 without moving an event to another pixel of any grid.
 

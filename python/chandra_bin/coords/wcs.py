@@ -365,44 +365,47 @@ class ImageCoords:
             lon, lat = self.image_to_sky(x, y)
             return np.asarray(erfa.s2c(np.radians(lon), np.radians(lat)))
 
-        corners = _at_corners(x, y, on_sphere)
-        across = np.cross(corners[2] - corners[0], corners[3] - corners[1])
-        areas: Floats = np.degrees(np.degrees(np.linalg.norm(across, axis=-1) / 2)) * 3600.0**2
-        return areas
+        def areas(one: Floats, other: Floats) -> Floats:
+            return np.asarray(np.degrees(np.degrees(np.linalg.norm(np.cross(one, other), axis=-1) / 2)) * 3600.0**2)
+
+        return _of_diagonals(x, y, on_sphere, areas)
 
     def pixel_areas_in(self, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> Floats:
         """Return the areas of pixels in sky pixels (physical coordinates) of events; see `pixel_areas_arcsec2`."""
-        def on_plane(x: Floats, y: Floats) -> Floats:
-            return np.stack(events.sky_to_physical(*self.image_to_sky(x, y, "icrs"), "icrs"), axis=-1)
+        from .tangent_plane import sky_pixels_of
 
-        there = _at_corners(x, y, on_plane)
-        one, other = there[2] - there[0], there[3] - there[1]
-        return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
+        def on_plane(x: Floats, y: Floats) -> Floats:
+            return np.stack(sky_pixels_of(self, events, x, y), axis=-1)
+
+        def areas(one: Floats, other: Floats) -> Floats:
+            return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
+
+        return _of_diagonals(x, y, on_plane, areas)
 
     def _frame(self, name: str | None) -> Any:
         """Return the named frame; the image's own for None."""
         return self.frame if name is None else sky_frame(name, self._mjd)
 
 
-# The corners of a pixel in order around it: x and y from its centre.
-_CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
+def _of_diagonals(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats],
+                  made: Callable[[Floats, Floats], Floats]) -> Floats:
+    """Return what ``made`` makes of both diagonals of pixels, arrays (..., k), for x and y of any shape.
 
-
-def _at_corners(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats]) -> Floats:
-    """Return the result of ``convert`` at the corners of pixels, (4, ..., k), for x and y of any shape.
-
-    Neighbouring pixels share corners: if whole-number pixels fill most of a box, each corner is converted once.
+    ``convert`` takes array coordinates to vectors (..., k): diagonals are the differences of the vectors of opposite
+    corners, from lower left to upper right and from lower right to upper left. Neighbouring pixels share corners: if
+    whole-number pixels fill most of a box, each corner is converted once.
     """
     x, y = np.broadcast_arrays(np.asarray(x), np.asarray(y))
     if x.size and x.dtype.kind == y.dtype.kind == "i":
         left, low = int(x.min()), int(y.min())
         width, height = int(x.max()) - left + 2, int(y.max()) - low + 2
         if width * height <= 2 * x.size:
-            lattice = convert(*(each - 0.5 for each in np.meshgrid(
+            at = convert(*(each - 0.5 for each in np.meshgrid(
                 np.arange(left, left + width, dtype=float), np.arange(low, low + height, dtype=float))))
-            row, column = y - low, x - left
-            return np.stack([lattice[row + int(dy + 0.5), column + int(dx + 0.5)] for dx, dy in _CORNERS])
-    return np.stack([convert(x + dx, y + dy) for dx, dy in _CORNERS])
+            areas = made(at[1:, 1:] - at[:-1, :-1], at[1:, :-1] - at[:-1, 1:])
+            return np.asarray(areas[y - low, x - left])
+    corner = {(dx, dy): convert(x + dx, y + dy) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)}
+    return made(corner[0.5, 0.5] - corner[-0.5, -0.5], corner[-0.5, 0.5] - corner[0.5, -0.5])
 
 
 def _undistorted(sky: WCS, first: Floats, second: Floats) -> tuple[Floats, Floats]:

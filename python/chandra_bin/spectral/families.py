@@ -1,18 +1,23 @@
 """Templates of one model at any column density and redshift, for fits in which one of these is not fixed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from operator import length_hint
 
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.memory import check_memory
 
 from .models import Emission, ThermalModel
 from .ogip import Response
-from .templates import FIT_BAND_KEV, Templates, fold
+from .templates import FIT_BAND_KEV, Templates, fold, template_bytes
 
 __all__ = ["TemplateFamily"]
+
+# The memory is compared with the need after each of this many responses: tiles of one chip share a matrix.
+_CHECKED = 50
 
 
 class TemplateFamily:
@@ -23,14 +28,15 @@ class TemplateFamily:
     model : ThermalModel
         From `thermal_model`, with the given column density and redshift.
     responses : iterable of (Arf, Rmf)
-        As for `fold`. All are held in memory.
+        As for `fold`. All are held in memory, and a matrix that several share once.
     band_kev : (lower, upper), keV
         As for `fold`.
 
     Raises
     ------
     InputError
-        As `fold` does.
+        As `fold` does, and where the responses and their templates need more memory than is available. This is found
+        before all are read, if ``responses`` has a length.
 
     Examples
     --------
@@ -47,7 +53,7 @@ class TemplateFamily:
     def __init__(self, model: ThermalModel, responses: Iterable[Response],
                  band_kev: tuple[float, float] = FIT_BAND_KEV) -> None:
         self.model = model
-        self._responses = tuple(responses)
+        self._responses = tuple(_held(responses, model, band_kev))
         self._band_kev = band_kev
         self._source = replace(model, emission=_Remembered(model.emission))
 
@@ -64,6 +70,22 @@ class TemplateFamily:
         model = replace(self._source, nh=self.model.nh if nh is None else nh,
                         redshift=self.model.redshift if redshift is None else redshift)
         return fold(model, self._responses, self._band_kev)
+
+
+def _held(responses: Iterable[Response], model: ThermalModel, band_kev: tuple[float, float]) -> Iterator[Response]:
+    """Yield responses that are held in memory, as long as they and the templates of all fit into it."""
+    held, known, total = 0, set(), length_hint(responses)
+    for number, (arf, rmf) in enumerate(responses, start=1):
+        if id(rmf) not in known:
+            known.add(id(rmf))
+            held += sum(each.nbytes for each in (rmf.row_offsets, rmf.places, rmf.values))
+        if number % _CHECKED == 0:
+            channels = rmf.band(*band_kev)
+            wanted = max(total, number)
+            templates = template_bytes(wanted, len(model.kt_kev), channels.stop - channels.start)
+            check_memory(held * (wanted / number - 1) + templates, f"the matrices and templates of {wanted} responses",
+                         "give responses of tiles, which bins share, or fix the column density and the redshift")
+        yield arf, rmf
 
 
 def given_templates(templates: Templates | TemplateFamily) -> Templates:

@@ -12,7 +12,7 @@ from chandra_bin._checks.arrays import as_progress, as_threads
 from chandra_bin._checks.options import POSITIVE, Limits, Options, documented, option
 from chandra_bin.errors import InputError
 
-from .backgrounds import Statistic, background_model
+from .backgrounds import BackgroundModel, Statistic, background_model
 from .binned import MISSING, BinSpectra
 from .engines import (
     ABUNDANCE,
@@ -108,7 +108,7 @@ class FitOptions(Options):
 
 def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions | None = None, *,
              threads: int = 1, progress: Callable[[float], object] | None = None,
-             engine: Engine | None = None) -> FitResult:
+             engine: Engine | None = None, background: BackgroundModel | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
@@ -116,15 +116,16 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     spectra : BinSpectra
         Counts, backgrounds, exposures and weights of the responses.
     templates : Templates or TemplateFamily
-        The model folded through the responses, on the same channels; a family where the column density or the redshift
-        is tied or free.
+        The model folded through the responses; a family where the column density or the redshift is tied or free.
     options : FitOptions, optional
     threads : int
-        Bins are fitted by this many threads; the results do not depend on it.
+        Threads that fit bins; the results do not depend on it.
     progress : callable, optional
         Called with the fraction done; what it raises stops the work.
     engine : Engine, optional
         What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
+    background : BackgroundModel, optional
+        That of these spectra for the statistic of the options; None: it is made.
 
     Returns
     -------
@@ -134,8 +135,8 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     Raises
     ------
     InputError
-        For spectra and templates of different channels or responses, limits of kT outside the templates, and a column
-        density or redshift that is to vary without a family of templates, or that is outside its limits.
+        For spectra and templates of other channels or responses, limits of kT outside the templates, and a column
+        density or redshift that varies without a family of templates or is outside its limits.
 
     Examples
     --------
@@ -155,15 +156,15 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     options = FitOptions.or_defaults(options)
     given = given_templates(templates)
     _check_together(spectra, given)
-    net, background, noise = _net_counts(spectra, fitted_sets(spectra))
+    net, off, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, given, net)
-    fits = Fits(engine or KernelEngine(), spectra, background_model(spectra, options.statistic),
+    fits = Fits(engine or KernelEngine(), spectra, background or background_model(spectra, options.statistic),
                 _kt_limits(options, given), (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
     enough = (net > 0) & (net >= options.min_significance * noise)
     made = _fitted(fits, templates, options, enough, net >= options.min_counts_free, as_progress(progress))
-    made.rows.flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    made.rows.flags[off > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
     without_effect = _remove_unfit(made.rows, enough, given.has_abundance)
-    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=background,
+    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=off,
                    abundance_fixed=~np.isnan(fixed) | without_effect)
 
 

@@ -13,7 +13,7 @@ from chandra_bin.errors import InputError
 from chandra_bin.fits.new_table import NewColumn
 from chandra_bin.fits.tables import open_fits, write_empty_primary
 
-from .backgrounds import STATISTICS, background_model
+from .backgrounds import STATISTICS, BackgroundModel, background_model
 from .best_models import best_models
 from .binned import BinSpectra
 from .families import TemplateFamily, given_templates
@@ -136,7 +136,7 @@ class GroupedSpectra:
 
 
 def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, result: FitResult,
-                    obsid: Wholes) -> GroupedSpectra:
+                    obsid: Wholes, background: BackgroundModel | None = None) -> GroupedSpectra:
     """Return the spectra of bins, their backgrounds and best models, in groups of channels.
 
     Parameters
@@ -147,6 +147,8 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         The fit of these.
     obsid : array (datasets,) of int
         The observation of each data set.
+    background : BackgroundModel, optional
+        That of these spectra and the C-statistic, for callers that have it; None: it is made.
 
     Returns
     -------
@@ -154,7 +156,8 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         A group holds 25 counts of all data sets of its bin together, and 5 channels, or more; channels left at the
         upper end join the last group. Backgrounds are the expected ones, whose shape data sets share.
     """
-    background, models = _background(spectra, result), best_models(spectra, templates, result)
+    expected_off = _expected(background or background_model(spectra, "cstat"), spectra, result)
+    models = best_models(spectra, templates, result)
     given = given_templates(templates)
     is_fitted = fitted_sets(spectra)
     channels, ends = [], []
@@ -164,7 +167,7 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         groups = channel_groups(of_bin, LEAST_COUNTS, LEAST_CHANNELS)
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         for dataset in range(first, last):
-            parts.append(np.add.reduceat([spectra.counts[dataset], background[dataset], models[dataset]], starts,
+            parts.append(np.add.reduceat([spectra.counts[dataset], expected_off[dataset], models[dataset]], starts,
                                          axis=1))
             channels.append(starts)
             ends.append(np.append(starts[1:], of_bin.size))
@@ -180,13 +183,12 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         channel=channel, end=end, counts=np.rint(counts).astype(np.int64), background=expected, model=model)
 
 
-def _background(spectra: BinSpectra, result: FitResult) -> Floats:
+def _expected(background: BackgroundModel, spectra: BinSpectra, result: FitResult) -> Floats:
     """Return the expected background counts (datasets, channels), in the amounts that were fitted.
 
     Data sets whose pooled shape is uncertain have their own background counts.
     """
-    model = background_model(spectra, "cstat")
-    expected = model.expected(result.background_amounts)
-    own = model.statistic != STATISTICS["cstat"]
+    expected = background.expected(result.background_amounts)
+    own = background.statistic != STATISTICS["cstat"]
     expected[own] *= spectra.off_ratio[own, np.newaxis]
     return expected

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import length_hint
 from typing import Protocol
 
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.memory import check_memory
 from chandra_bin.errors import InputError
 
 from .ogip import Arf, Response, Rmf, check_pair
@@ -83,7 +85,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     ------
     InputError
         For an ARF and an RMF on different energy grids, RMFs with other channels, a response without area in the band,
-        and where no response is given.
+        no response at all, and templates that need more memory than is available.
 
     Notes
     -----
@@ -104,7 +106,7 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     reference: Rmf | None = None
     known: dict[bytes, Floats] = {}
     rates: list[Floats] = []
-    read: tuple[Rmf, Floats] | None = None  # responses of one observation often share a matrix
+    read: tuple[Rmf, Floats] | None = None  # of one observation, responses often share a matrix
     for arf, rmf in responses:
         check_pair(arf, rmf)
         if reference is None:
@@ -115,12 +117,26 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
             known[key] = model.photons(edges).reshape(-1, len(edges) - 1)  # one product is 9 times faster than many
         if read is None or read[0] is not rmf:
             read = rmf, rmf.matrix(channels)
+        if not rates:
+            _need_memory(max(length_hint(responses), 1), model, channels)
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
         raise InputError("responses is empty: give at least one ARF and RMF to fold the model through")
     folded = np.stack(rates).reshape(len(rates), len(model.kt_kev), 2, -1)
     return Templates(model.kt_kev, folded, reference.first_channel + channels.start, model.has_abundance,
                      model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
+
+
+def _need_memory(responses: int, model: Spectra, channels: slice) -> None:
+    """Raise `InputError` where the templates of this many responses need more memory than is available."""
+    check_memory(template_bytes(responses, len(model.kt_kev), channels.stop - channels.start),
+                 f"the templates of {responses} responses", "give responses of tiles, which bins share, or a narrower "
+                 "band")
+
+
+def template_bytes(responses: int, temperatures: int, channels: int) -> float:
+    """Return the memory that `fold` takes for its rates, bytes: they are joined after all have been folded."""
+    return 2.0 * responses * temperatures * 2 * channels * np.dtype(np.float64).itemsize
 
 
 def _areas(arf: Arf | None, rmf: Rmf, matrix: Floats, channels: slice) -> Floats:

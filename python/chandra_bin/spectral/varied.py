@@ -1,14 +1,14 @@
 """Fits in which the column density or the redshift is tied over all bins, or free in each of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
-from chandra_bin.errors import InputError, warn
+from chandra_bin.errors import InputError, counted, warn
 
 from .engines import STATISTIC, Fits, Rows
 from .families import TemplateFamily
@@ -19,10 +19,12 @@ from .templates import Templates
 _TIED_STEP = 1e-4
 # Evaluations of the search for an end of the error of a tied value, and how near to delta it must be.
 _MOST_STEPS, _NEAR = 8, 0.03
-# Values at which bins are fitted at most, where the value is free.
-_MOST_NODES = 48
+# Values at which bins are fitted at most, where the value is free, and how near they may be, as a part of the range.
+_MOST_NODES, _NEAREST = 200, 1e-4
 # An interval between two values is halved for a bin whose statistic rises from below delta to more than this times it.
 _STEEP = 3.0
+# Below this many times delta at the far end, the middle is expected to be within WITHIN and is fitted with errors.
+_SHALLOW = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,20 +157,17 @@ def fit_free(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, prog
 
     Returns the results, the values with their errors, and where the value is at a limit. Results and errors are those
     of the profile over the value too: the bins are fitted at a common set of values, which is made finer where the
-    statistic of a bin rises steeply.
+    statistic of a bin rises steeply. Warns of bins whose profile is still too coarse then; the errors of their value
+    are NaN.
     """
     rows = fits(of.family.given, np.where(free, np.nan, delta), progress(0.05))
     values, at_limit = Values.fixed(of.given, free.size), np.zeros(free.size, np.bool_)
-    statistics = _searched(fits, of, free, delta, progress)
-    nodes = np.array(sorted(statistics))
-    rises = np.stack([statistics[node] for node in nodes.tolist()])
-    with np.errstate(invalid="ignore"):
-        rises = rises - np.min(np.where(np.isfinite(rises), rises, np.inf), axis=0)
-    at_nodes = [fits(of.at(node), np.where(rise < WITHIN * delta, delta, np.where(np.isfinite(rise), 0.0, np.nan)),
-                     progress(0.1)) for node, rise in zip(nodes.tolist(), rises, strict=True)]
+    search = _FreeSearch(fits, of, delta, progress)
+    coarse = search.run(free)
+    progress(1)
+    nodes, at_nodes = np.array(sorted(search.rows)), [search.rows[node] for node in sorted(search.rows)]
     stacked = np.stack([each.values for each in at_nodes])
     flags = np.stack([each.flags for each in at_nodes])
-    progress(1)
     for place in np.flatnonzero(free):
         known = np.isfinite(stacked[:, place, STATISTIC])
         rows.evaluations[place] = sum(int(each.evaluations[place]) for each in at_nodes)
@@ -183,47 +182,101 @@ def fit_free(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, prog
         rows.amounts[of_bin] = at_nodes[nearest].amounts[of_bin]
         values.value[place], values.low[place], values.high[place] = made.value, made.low, made.high
         at_limit[place] = made.value <= nodes[0] or made.value >= nodes[-1]
+    if coarse.any():
+        values.low[coarse] = values.high[coarse] = np.nan
+        warn(f"the statistic of {counted(np.count_nonzero(coarse), 'bin')}, the first is "
+             f"{fits.spectra.bins[coarse][0]}, changes too steeply with {of.name} for {len(nodes)} values: errors of "
+             f"{of.name} are left out, and those of kT, abundance and norm are coarse; narrow the range of {of.name}")
     return rows, values, at_limit
 
 
-def _searched(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
-              ) -> dict[float, Floats]:
-    """Return the least statistic of each free bin by value, at values that are dense near the least of its profile."""
-    statistics: dict[float, Floats] = {}
+class _FreeSearch:
+    """Fits of bins at values that are dense near the least statistic of each bin.
 
-    def look(value: float, bins: NDArray[np.bool_]) -> None:
-        statistics[value] = fits(of.at(value), np.where(bins, 0.0, np.nan), progress(0.05)).values[:, STATISTIC]
+    Each bin is fitted at values that it needs, with errors at those whose statistic is near the least.
+    """
 
-    for value in of.nodes.tolist():
-        look(value, free)
-    while len(statistics) < _MOST_NODES:
-        steep = _steep_intervals(statistics, delta)
-        if not steep:
-            break
-        for value, bins in steep[: _MOST_NODES - len(statistics)]:
-            look(value, bins)
-    return statistics
+    def __init__(self, fits: Fits, of: Varied, delta: float, progress: Any) -> None:
+        self.rows: dict[float, Rows] = {}
+        self._fits, self._of, self._delta, self._progress = fits, of, delta, progress
+        self._tried: dict[float, NDArray[np.bool_]] = {}
+        self._with_errors: dict[float, NDArray[np.bool_]] = {}
+
+    def run(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Fit the bins that are free; return those that would need more values than there may be."""
+        nothing = np.zeros(free.size, np.bool_)
+        for value in self._of.nodes.tolist():
+            self._fit(value, free, nothing)
+        while (wanted := self._wanted()) and len(self.rows) < _MOST_NODES:
+            for each in wanted[: _MOST_NODES - len(self.rows)]:
+                self._fit(each.middle, each.bins, each.shallow)
+        rises = self._rises()
+        for place, value in enumerate(sorted(self.rows)):
+            near = (rises[place] < WITHIN * self._delta) & ~self._with_errors[value]
+            if near.any():
+                self._fit(value, near, near)
+        coarse = nothing.copy()
+        for each in self._steep():
+            coarse |= each.bins
+        return coarse
+
+    def _fit(self, value: float, bins: NDArray[np.bool_], with_errors: NDArray[np.bool_]) -> None:
+        """Fit bins at a value, and keep what other bins have there."""
+        delta = np.where(bins, np.where(with_errors, self._delta, 0.0), np.nan)
+        made = self._fits(self._of.at(value), delta, self._progress(0.05))
+        if (old := self.rows.get(value)) is not None:
+            sets = np.repeat(bins, np.diff(self._fits.spectra.offsets))
+            made = Rows(np.where(bins[:, np.newaxis], made.values, old.values), np.where(bins, made.flags, old.flags),
+                        made.evaluations + old.evaluations, np.where(sets[:, np.newaxis], made.amounts, old.amounts))
+            bins, with_errors = bins | self._tried[value], with_errors | self._with_errors[value]
+        self.rows[value], self._tried[value], self._with_errors[value] = made, bins, with_errors
+
+    def _rises(self) -> Floats:
+        """Return the statistics (values, bins) above the least of each bin; NaN where a bin was not fitted."""
+        table = np.stack([self.rows[value].values[:, STATISTIC] for value in sorted(self.rows)])
+        least = np.min(np.where(np.isfinite(table), table, np.inf), axis=0)
+        return np.asarray(table - np.where(np.isfinite(least), least, np.nan))
+
+    def _wanted(self) -> list["_Interval"]:
+        """Return the intervals to halve, those first that most bins need."""
+        nearest = _NEAREST * (self._of.nodes[-1] - self._of.nodes[0])
+        found = []
+        for each in self._steep():
+            bins = each.bins & ~self._tried.get(each.middle, np.False_)
+            if each.width > nearest and bins.any():
+                found.append(replace(each, bins=bins, shallow=each.shallow & bins))
+        return sorted(found, key=lambda each: -np.count_nonzero(each.bins))
+
+    def _steep(self) -> list["_Interval"]:
+        """Return the intervals in which the statistic of a bin is low at one end, and high at the other.
+
+        Each bin has values of its own: its intervals are those between two of these.
+        """
+        values, rises = np.array(sorted(self.rows)), self._rises()
+        above = np.full(rises.shape[1], -1)  # the next value of each bin
+        found = []
+        for low in range(len(values) - 1, -1, -1):
+            known = np.isfinite(rises[low])
+            for high in np.unique(above[known & (above >= 0)]).tolist():
+                ends = rises[[low, high]]
+                bins = known & (above == high)
+                bins &= (ends.min(axis=0) < self._delta) & (ends.max(axis=0) > _STEEP * self._delta)
+                if bins.any():
+                    middle, width = 0.5 * float(values[low] + values[high]), float(values[high] - values[low])
+                    found.append(_Interval(middle, width, bins, bins & (ends.max(axis=0) < _SHALLOW * self._delta)))
+            above[known] = low
+        return found
 
 
-def _steep_intervals(statistics: dict[float, Floats], delta: float) -> list[tuple[float, NDArray[np.bool_]]]:
-    """Middles of the intervals that a bin needs halved, and these bins; those that most bins need come first."""
-    nodes = np.array(sorted(statistics))
-    table = np.stack([statistics[node] for node in nodes.tolist()])
-    found = []
-    least = np.min(np.where(np.isfinite(table), table, np.inf), axis=0)
-    # Each bin has values of its own among the nodes: an interval of the bin is one between two of these.
-    for low in range(len(nodes) - 1):
-        for high in range(low + 1, len(nodes)):
-            between = np.isfinite(table[low + 1: high]).any(axis=0)
-            both = np.isfinite(table[low]) & np.isfinite(table[high]) & ~between
-            with np.errstate(invalid="ignore"):
-                near = np.minimum(table[low], table[high]) - least < delta
-                far = np.maximum(table[low], table[high]) - least > _STEEP * delta
-            bins = both & near & far
-            if bins.any():
-                found.append((0.5 * float(nodes[low] + nodes[high]), bins))
-    found = [(value, bins) for value, bins in found if value not in statistics]
-    return sorted(found, key=lambda each: -np.count_nonzero(each[1]))
+@dataclass(frozen=True, eq=False)
+class _Interval:
+    """An interval between two values that is to be halved, and the bins (bins,) that need it."""
+
+    middle: float
+    width: float
+    bins: NDArray[np.bool_]
+    shallow: NDArray[np.bool_]
+    """Those of the bins whose statistic is low enough at the middle, as it seems, that errors are needed there."""
 
 
 def rising_progress(progress: Callable[[float], object] | None) -> Callable[[float], Any]:

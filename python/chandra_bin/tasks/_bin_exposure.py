@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.coords.grids import Grid, GridAxis
-from chandra_bin.coords.tangent_plane import pixel_map
+from chandra_bin.coords.tangent_plane import pixel_map, sky_pixels_of
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events, open_events, read_events
@@ -55,18 +55,31 @@ class PixelsOfBins:
     @classmethod
     def of(cls, bins: BinPixels, places: PlacesOfBins, events: Events, tiles: int) -> Self:
         """Return the pixels of bins on the sky of some events."""
-        return cls(bins.labels[places.at], *events.coords.sky_to_physical(places.ra, places.dec, "icrs"), places.ra,
-                   places.dec, len(bins.numbers), tiles)
+        row, column = places.at
+        return cls(bins.labels[places.at], *sky_pixels_of(ImageCoords(bins.image.header), events.coords, column, row),
+                   places.ra, places.dec, len(bins.numbers), tiles)
 
-    def seconds_of(self, part: ChipExposure, grid: Grid) -> Floats:
-        """Return the exposure time of each pixel on a chip, (n,) s."""
-        column = np.floor((self.x - grid.x.first) / grid.x.step).astype(np.int64) - part.window[1].start
-        row = np.floor((self.y - grid.y.first) / grid.y.step).astype(np.int64) - part.window[0].start
-        ny, nx = part.seconds.shape
-        inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
-        exposed = np.zeros(len(self.bin))
-        exposed[inside] = part.seconds[row[inside], column[inside]]
-        return exposed
+    def on(self, grid: Grid) -> "PixelsOnGrid":
+        """Return the places of the pixels on a grid of exposures."""
+        return PixelsOnGrid(*(np.floor((at - axis.first) / axis.step).astype(np.int32)
+                              for at, axis in ((self.y, grid.y), (self.x, grid.x))))
+
+
+@dataclass(frozen=True, eq=False)
+class PixelsOnGrid:
+    """The places of the pixels of all bins on a grid of exposures, arrays (n,)."""
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+
+    def seconds_of(self, part: ChipExposure) -> tuple[Wholes, Floats]:
+        """Return the pixels that a chip has exposed, as indices, and their exposure times, (m,) s."""
+        rows, columns = part.window
+        inside = np.flatnonzero((self.row >= rows.start) & (self.row < rows.stop)
+                                & (self.column >= columns.start) & (self.column < columns.stop))
+        seconds = part.seconds[self.row[inside] - rows.start, self.column[inside] - columns.start]
+        seen = seconds > 0
+        return inside[seen], seconds[seen].astype(np.float64)
 
 
 def read_places(name: VirtualFile, energies: Sequence[str] = ("pi", "energy")) -> Events:

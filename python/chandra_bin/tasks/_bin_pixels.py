@@ -43,10 +43,10 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
     with about(binmap):
         ImageCoords(image.header).need_sky()
-    whole, of_all = labels, np.unique(labels[labels >= 0])
+    whole, of_all = labels, _numbers_of(labels[labels >= 0])[0]
     labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
     y, x = np.nonzero(labels >= 0)
-    numbers, indices = np.unique(labels[y, x], return_inverse=True)
+    numbers, indices = _numbers_of(labels[y, x])
     if not len(numbers):
         raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
     if len(numbers) < len(of_all):
@@ -59,6 +59,16 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
     index_map[y, x] = indices
     return BinPixels(image, numbers.tolist(), index_map, pixels, centres,
                      {"BINMAPID": binmap_id(whole), "BINUSED": binmap_id(labels)})
+
+
+def _numbers_of(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], Wholes]:
+    """Return the bin numbers of pixels in bins (n,), ascending, and the index of each pixel's number among them."""
+    last = int(labels.max(initial=0))
+    if last > labels.size:  # a table of all numbers would outweigh the pixels
+        return np.unique(labels, return_inverse=True)
+    there = np.zeros(last + 1, np.bool_)
+    there[labels] = True
+    return np.flatnonzero(there).astype(np.int32), (np.cumsum(there) - 1)[labels]
 
 
 def binmap_id(labels: NDArray[np.int32]) -> str:

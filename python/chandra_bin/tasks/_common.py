@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chandra_bin._checks.memory import available_bytes
+from chandra_bin._checks.memory import check_memory
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.binning.options import BinningOptions
@@ -174,10 +174,7 @@ def names_root(outroot: str | Path) -> str:
 
 def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:
     """Raise `InputError` where an image of this shape needs more memory than is available."""
-    there = available_bytes()
-    if needed > there:
-        raise InputError(f"{path}: {size_text(shape)} pixels need about {needed / 1e9:.3g} GB of memory, and "
-                         f"{there / 1e9:.3g} are available: bin or crop the image, for example by [bin sky=2]")
+    check_memory(needed, f"{path}: {size_text(shape)} pixels", "bin or crop the image, for example by [bin sky=2]")
 
 
 def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[Any] | None:

@@ -183,13 +183,14 @@ def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: Pixel
     The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
     """
     grid = grid_around(bins, events, pixels)
+    places = pixels.on(grid)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     seconds, share = np.zeros(len(pixels.bin)), np.zeros(len(pixels.bin))
     for view in how.views:
         for part in chip_exposures([view], grid, how.axis, slope=0):
-            exposed = pixels.seconds_of(part, grid)
-            seconds += exposed
-            share += exposed / view.livetime_s
+            seen, exposed = places.seconds_of(part)
+            seconds[seen] += exposed
+            share[seen] += exposed / view.livetime_s
     total, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels
                        for values in (seconds, share, share**2))
     return total / np.where(one > 0, one, 1), one, two

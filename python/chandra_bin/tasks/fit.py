@@ -13,6 +13,7 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import band_channels
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.sources.background import PARTICLE_EV
+from chandra_bin.spectral.backgrounds import background_model
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.engines import Engine
 from chandra_bin.spectral.families import TemplateFamily
@@ -124,11 +125,13 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     with Outputs([out, shown], inputs=given.inputs, clobber=clobber) as outputs:
         spectra = given.read_spectra()
         background = _background(given.files, spectra)
-        plasma, of_tiles = thermal_model(model, grid_limits(options)), _responses(given.tiles)
+        plasma, of_tiles = thermal_model(model, grid_limits(options)), _Responses(given.tiles)
         family = TemplateFamily(plasma, of_tiles, band_kev) if options.varies else None
         templates = family.given if family else fold(plasma, of_tiles, band_kev)
         binned = given.joined(spectra, templates)
-        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine)
+        backgrounds = background_model(binned, options.statistic)
+        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine,
+                          background=backgrounds)
         redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
@@ -136,7 +139,8 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
                        redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
-        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS)
+        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS,
+                                  backgrounds if options.statistic == "cstat" else None)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
     return FittedSpectra(binned, result)
@@ -175,13 +179,21 @@ def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:
         warn(f"{others[0]}: is left out, as {responses} has no response of its ObsID")
 
 
-def _responses(tiles: Sequence[ResponseTile]) -> Iterator[Response]:
-    """Yield the responses of tiles; a matrix that several tiles share is read once."""
-    known: dict[Path, Rmf] = {}
-    for tile in tiles:
-        if tile.rmf not in known:
-            known = {tile.rmf: read_rmf(tile.rmf)}
-        yield read_arf(tile.arf), known[tile.rmf]
+@dataclass(frozen=True, eq=False)
+class _Responses:
+    """The responses of tiles, which are read one after another; a matrix that tiles in a row share is read once."""
+
+    tiles: Sequence[ResponseTile]
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def __iter__(self) -> Iterator[Response]:
+        known: dict[Path, Rmf] = {}
+        for tile in self.tiles:
+            if tile.rmf not in known:
+                known = {tile.rmf: read_rmf(tile.rmf)}
+            yield read_arf(tile.arf), known[tile.rmf]
 
 
 def _joined(obsids: Sequence[int], spectra: Sequence[SpectraOfBins], weights: ResponseWeights, used: Wholes,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
@@ -44,6 +43,8 @@ from .spectra import ALL_BINS, obsids_of
 _MOST_LOST = 0.01
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
+# Pixels whose nearest tile is sought at once: intermediate results stay in the processor's cache.
+_PIXELS = 1 << 14
 # Areas and matrices that are held in memory: some 10 kB and some MB each.
 _AREAS, _MATRICES = 1024, 16
 
@@ -260,8 +261,9 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
              ) -> tuple[Floats, Floats, dict[int, Wholes]]:
     """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and by chip the tile of each pixel."""
     grid = grid_around(bins, events, pixels)
+    places = pixels.on(grid)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    kept, off_axis = _vignetting(events, tiles, how.axis), _off_axis_arcmin(pixels.x, pixels.y, how.axis)
+    kept = _vignetting(events, tiles, how.axis)
     seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
     tile_of: dict[int, Wholes] = {}
     for view in how.views:
@@ -269,16 +271,19 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
             number for number, tile in enumerate(tiles) if tile.chip is None]
         has_place = any(np.isfinite(tiles[number].ra_deg) for number in chosen)
         for part in chip_exposures([view], grid, how.axis):
-            exposed = pixels.seconds_of(part, grid)
+            seen, exposed = places.seconds_of(part)
+            bin_of = pixels.bin[seen]
             if not chosen:
-                lost += np.bincount(pixels.bin, exposed, pixels.bins)
-            elif exposed.any():
-                nearest, arcmin = _nearest(tiles, chosen, pixels, exposed > 0) if has_place else (
-                    np.full(len(pixels.bin), chosen[0]), off_axis)
-                tile_of[view.chip] = nearest
-                flat = np.bincount(pixels.bin * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
+                lost += np.bincount(bin_of, exposed, pixels.bins)
+            elif seen.size:
+                nearest, arcmin = _nearest(tiles, chosen, pixels, seen) if has_place else (
+                    np.full(seen.size, chosen[0]),
+                    _off_axis_arcmin(pixels.x[seen], pixels.y[seen], how.axis))
+                tile_of[view.chip] = np.full(len(pixels.bin), chosen[0])
+                tile_of[view.chip][seen] = nearest
+                flat = np.bincount(bin_of * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
                 seconds += flat.reshape(seconds.shape)
-                far += np.bincount(pixels.bin, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
+                far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
     _check_chips(tiles, tile_of, name)
     if without := [tile for tile in tiles if not np.isfinite(tile.ra_deg)]:
         warn(f"{name}: {without[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of "
@@ -322,21 +327,23 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> 
     return made
 
 
-def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: PixelsOfBins,
-             seen: NDArray[np.bool_]) -> tuple[Wholes, Floats]:
-    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
-
-    Other pixels have the first tile, and distance 0.
-    """
-    ra, dec = pixels.ra[seen], pixels.dec[seen]
-    east = np.cos(np.radians(dec))
-    squares = np.empty((len(chosen), len(ra)), np.float32)
-    for row, index in enumerate(chosen):
-        across = (ra - tiles[index].ra_deg + 180) % 360 - 180
-        squares[row] = (across * east) ** 2 + (dec - tiles[index].dec_deg) ** 2
-    nearest, arcmin = np.full(len(pixels.bin), chosen[0]), np.zeros(len(pixels.bin))
-    nearest[seen] = np.array(chosen)[squares.argmin(axis=0)]
-    arcmin[seen] = 60 * np.sqrt(squares.min(axis=0))
+def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: PixelsOfBins, seen: Wholes
+             ) -> tuple[Wholes, Floats]:
+    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin."""
+    first = tiles[chosen[0]]
+    nearest, arcmin = np.empty(len(seen), np.int64), np.empty(len(seen))
+    for begin in range(0, len(seen), _PIXELS):
+        part = slice(begin, begin + _PIXELS)
+        ra = (pixels.ra[seen[part]] - first.ra_deg + 180) % 360 - 180
+        dec = pixels.dec[seen[part]]
+        east = np.cos(np.radians(dec))
+        least, index = np.full(len(ra), np.inf, np.float32), np.full(len(ra), chosen[0])
+        for each in chosen:
+            across = ra - ((tiles[each].ra_deg - first.ra_deg + 180) % 360 - 180)
+            square = ((across * east) ** 2 + (dec - tiles[each].dec_deg) ** 2).astype(np.float32)
+            nearer = square < least
+            least[nearer], index[nearer] = square[nearer], each
+        nearest[part], arcmin[part] = index, 60 * np.sqrt(least)
     return nearest, arcmin
 
 

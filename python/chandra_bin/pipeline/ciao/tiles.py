@@ -56,6 +56,8 @@ class _Task:
     observation: TilesOfObservation
     chip: int
     tile: Tile | None = None
+    has_histogram: bool = True
+    """Whether the histogram of the chip is that of the present files; after a failure an earlier one may be there."""
 
     @property
     def name(self) -> str:
@@ -93,7 +95,7 @@ class _Task:
         files = self.observation.files
         if self.tile is None:
             return [self.observation.events, *files.aspect]
-        others = (self.histogram, files.bad_pixels, files.mask)
+        others = (self.histogram if self.has_histogram else None, files.bad_pixels, files.mask)
         return [self.observation.events, *(each for each in others if each is not None and each.is_file())]
 
     def commands(self) -> list[Command]:
@@ -115,7 +117,7 @@ class _Task:
         """Return why the calls are impossible, or None."""
         if self.tile is None:
             return None
-        if not self.histogram.is_file():
+        if not (self.has_histogram and self.histogram.is_file()):
             return f"chip {self.chip} has no aspect histogram"
         if self.observation.rmf_tools[self.chip] == "mkrmf" and not self.tile.events:
             return (f"no event of 0.3 - 2 keV within {RADIUS_PX:g} pixels of its place: mkrmf needs events as "
@@ -253,10 +255,15 @@ class _Run(workflow.Runner[_Task]):
         return why_not_done(self.session.state, task.name, self.recipe(task))
 
     def recipe(self, task: _Task) -> Recipe:
-        return Recipe("ciao", self.versions, task.settings, task.inputs)
+        return Recipe("ciao", self.versions, task.settings, self._at_present(task).inputs)
 
     def begin(self, task: _Task, why: str) -> Callable[[Assignment], Made]:  # noqa: ARG002 - the base's
-        return partial(_make, task, self.limit_s)
+        return partial(_make, self._at_present(task), self.limit_s)
+
+    def _at_present(self, task: _Task) -> _Task:
+        """Return a tile that knows whether the last call for the histogram of its chip succeeded."""
+        made = (self.session.state.records[name].outputs for name in task.after)
+        return replace(task, has_histogram=all(os.path.relpath(task.histogram, task.folder) in each for each in made))
 
     def placed(self, task: _Task, made: Made, kept: Sequence[str]) -> None:
         for text in made.record.warnings:
