@@ -51,10 +51,12 @@ def bin_places(layout, truth_file):
     # Positions are linear in pixels.
     across = u[0, 0] + x * (u[0, 1] - u[0, 0])
     up = v[0, 0] + y * (v[1, 0] - v[0, 0])
+    # The mean radius of the pixels: the centre of an arc lies inside the arc.
     number = binmap[rows, columns]
-    across, up = (np.bincount(number, each) / np.bincount(number) for each in (across, up))
+    radius, across, up = (np.bincount(number, each) / np.bincount(number)
+                          for each in (np.hypot(across, up), across, up))
     arcmin = step / (u[0, 1] - u[0, 0])
-    return binmap, np.hypot(across, up) * arcmin, np.degrees(np.arctan2(up, across)), _FRONT_RADIUS * arcmin
+    return binmap, radius * arcmin, np.degrees(np.arctan2(up, across)), _FRONT_RADIUS * arcmin
 
 
 def draw(file):
@@ -84,24 +86,26 @@ def draw(file):
     axes[2].set_title("against radius, means of 12 bins")
     across = order[facing[order]]
     inside, outside = across[radius[across] < front], across[radius[across] >= front]
-    draw_profile(axes[3], bins, [*np.array_split(inside, len(inside) // 6), outside])
+    draw_profile(axes[3], bins, np.array_split(inside, len(inside) // 6), np.array_split(outside, 2))
     axes[3].axvline(front, color="0.4", linestyle="dashed", linewidth=1)
     axes[3].set_title(f"towards the cold front (dashed), ±{SECTOR_DEG}°")
     figure.savefig(file, dpi=90, metadata={"Software": None})
 
 
-def draw_profile(axis, bins, groups):
-    """Draw the temperatures of bins by radius, and the means of groups of bins, fitted and true."""
-    every = np.concatenate(groups)
+def draw_profile(axis, bins, *parts):
+    """Draw the temperatures of bins by radius, and the means of groups of bins, fitted and true; lines join a part."""
+    every = np.concatenate([of for groups in parts for of in groups])
     axis.errorbar(bins.radius[every], bins.kt[every], [bins.low[every], bins.high[every]], fmt=".", color="0.75",
                   elinewidth=0.6, label="bins")
-    parts = [bins.weight[of] / bins.weight[of].sum() for of in groups]
-    radius, kt, true = ([float(each[of] @ part) for of, part in zip(groups, parts, strict=True)]
-                        for each in (bins.radius, bins.kt, bins.true))
-    error = [float(np.linalg.norm((bins.low + bins.high)[of] / 2 * part))
-             for of, part in zip(groups, parts, strict=True)]
-    axis.plot(radius, true, color=TRUE, linewidth=2, label="true means", zorder=3)
-    axis.errorbar(radius, kt, error, fmt="o", color=FITTED, markersize=4, label="fitted means", zorder=4)
+    for n, groups in enumerate(parts):
+        shares = [bins.weight[of] / bins.weight[of].sum() for of in groups]
+        radius, kt, true = ([float(each[of] @ share) for of, share in zip(groups, shares, strict=True)]
+                            for each in (bins.radius, bins.kt, bins.true))
+        error = [float(np.linalg.norm((bins.low + bins.high)[of] / 2 * share))
+                 for of, share in zip(groups, shares, strict=True)]
+        axis.plot(radius, true, color=TRUE, linewidth=2, label=None if n else "true means", zorder=3)
+        axis.errorbar(radius, kt, error, fmt="o", color=FITTED, markersize=4, label=None if n else "fitted means",
+                      zorder=4)
     axis.set(xlabel="radius, arcmin", ylabel="kT, keV", ylim=(0, 12))
     axis.legend(frameon=False)
 

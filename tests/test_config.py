@@ -77,7 +77,7 @@ def test_the_contour_sn_defaults_to_a_fraction_of_the_target():
     assert Settings(**LEAST, sn=53.3).contour_sn == pytest.approx(0.6 * 53.3)
     assert Settings(**LEAST, sn=11).contour_sn == Settings(**LEAST, sn=33.3).contour_sn == 20
     assert Settings(**LEAST, smooth_sn=100).contour_sn == 100
-    assert Settings(**LEAST).chosen(("sn", "smooth_sn")) == {"sn": 70, "smooth_sn": 42}  # of which steps keep a record
+    assert Settings(**LEAST).chosen(("sn", "smooth_sn")) == {"sn": 70, "smooth_sn": 42}  # records of steps hold them
 
 
 def test_the_references_own_example_is_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Models against XSPEC's own library, where it is installed, with parameters drawn anew by each run's seed."""
+"""Models against XSPEC's own library, where it is installed, for random parameters."""
 
 from importlib.util import find_spec
 
@@ -63,8 +63,8 @@ def test_xspec_reads_table_models_as_written(tmp_path):
     spectra = np.exp(-EDGES[:-1] / kt[:, None]) / kt[:, None] ** 0.5
     path = tmp_path / "gas.mod"
     path.write_bytes(table_model_content("gas", "kT", kt, EDGES, spectra, has_redshift=True))
-    told = answers([Question("atable", (float(value), 0.0), file=str(path)) for value in (*kt, 3.3)], EDGES, tmp_path)
-    np.testing.assert_allclose(told[:-1], spectra, rtol=1e-5)
+    made = answers([Question("atable", (float(value), 0.0), file=str(path)) for value in (*kt, 3.3)], EDGES, tmp_path)
+    np.testing.assert_allclose(made[:-1], spectra, rtol=1e-5)
     # Between two spectra XSPEC interpolates linearly in the parameter.
     part = (3.3 - kt[3]) / (kt[4] - kt[3])
-    np.testing.assert_allclose(told[-1], (1 - part) * spectra[3] + part * spectra[4], rtol=1e-5)
+    np.testing.assert_allclose(made[-1], (1 - part) * spectra[3] + part * spectra[4], rtol=1e-5)

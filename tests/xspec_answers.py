@@ -23,18 +23,18 @@ class Question:
     parameters: tuple[float, ...]
     abundances: str = "angr"
     file: str = ""
-    """A table model; or what comes before ``_coco.fits`` of tables for `C_apec`."""
+    """A table model; or the part of the name before ``_coco.fits`` of tables for `C_apec`."""
 
 
 def answers(questions, edges_kev, folder):
     """Return what XSPEC's models give for each question: an array (questions, bins)."""
-    asked, told = folder / "asked.json", folder / "told.npy"
+    asked, given_back = folder / "asked.json", folder / "given_back.npy"
     asked.write_text(json.dumps({"edges": [float(each) for each in edges_kev],
                                  "questions": [asdict(each) for each in questions]}))
-    done = subprocess.run([sys.executable, __file__, str(asked), str(told)], text=True, capture_output=True,
+    done = subprocess.run([sys.executable, __file__, str(asked), str(given_back)], text=True, capture_output=True,
                           check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    return np.load(told)
+    return np.load(given_back)
 
 
 def _answer(question, edges, library):
@@ -53,10 +53,10 @@ def _answer(question, edges, library):
     return made
 
 
-def _main(asked, told):
+def _main(asked, given_back):
     # The library looks for data below $HEADAS; the wheel has none, and apec stops without the folder.
     package = Path(find_spec("xspectrampoline").origin).parent
-    headas = Path(told).parent / "headas"
+    headas = Path(given_back).parent / "headas"
     (headas / "spectral" / "modelData").mkdir(parents=True, exist_ok=True)
     for name in ("lib", "spectral/manager"):
         if not (headas / name).exists():
@@ -71,7 +71,7 @@ def _main(asked, told):
     with open(asked) as file:
         given = json.load(file)
     edges = np.array(given["edges"])
-    np.save(told, [_answer(Question(**each), edges, library) for each in given["questions"]])
+    np.save(given_back, [_answer(Question(**each), edges, library) for each in given["questions"]])
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ FLAGS = {"reprocessed": 2, "flare_filtered": 3, "merge_data": 4, "flux_maps": 5,
          "contour_binning": 7, "convert_region_coordinates": 8, "spectra": 9, "maps": 10}
 
 
-# Contour S/N over target S/N, and the least contour S/N, below which bins follow noise; both are measured in
-# docs/explanation/validation.md.
+# Contour S/N over target S/N, and the least contour S/N, as bins of low targets would follow noise with less; both
+# are measured in docs/explanation/validation.md.
 CONTOUR_SN_FACTOR = 0.6
 LEAST_CONTOUR_SN = 20.0
 
