@@ -268,7 +268,7 @@ private:
             if (at_end) {
                 const Minimum lower = lower_beside(p, sign, here, others);
                 if (lower.statistic == here.statistic) return {here.at, std::nullopt};
-                here = lower;  // the end is further out, and what was known of it is of another valley
+                here = lower;  // the end is further out: the outer point belongs to another valley
                 distance = apart(p, here.at);
                 outer = 0;
             }
