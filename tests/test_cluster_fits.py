@@ -1,4 +1,4 @@
-"""A campaign: fits of the bins of five simulated clusters against the truth, photon by photon, through the pipeline.
+"""A campaign: fits of the bins of simulated clusters against the truth, photon by photon, through the pipeline.
 
     python -m pytest -m long tests/test_cluster_fits.py -s
 """

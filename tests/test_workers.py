@@ -10,6 +10,9 @@ from concurrent.futures import wait
 import pytest
 
 from chandra_bin.errors import InputError
+from chandra_bin.pipeline.survey import begin, survey
+from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.simulate import simulate_observations
 from chandra_bin.workflow.pool import InlineExecutor, Processes, WorkerLost
 from processes import is_alive, wait_until
 
@@ -146,14 +149,20 @@ def test_work_that_takes_too_long_is_stopped(tmp_path):
         assert quick.result() == 1
 
 
-def test_a_script_that_processes_import_again_is_told_so(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("from chandra_bin.workflow.pool import Processes\n"
-                      "with Processes(1) as processes:\n    print(processes.submit(abs, -3).result())\n")
-    done = subprocess.run([sys.executable, script], text=True, capture_output=True, check=False, timeout=60)
+@pytest.mark.parametrize("calls", [
+    "from chandra_bin.workflow.pool import Processes\n"
+    "with Processes(1) as processes:\n    print(processes.submit(abs, -3).result())\n",
+    "from chandra_bin.pipeline import run\nfrom pathlib import Path\nrun(Path('work'), last=1, jobs=2)\n"])
+def test_a_script_that_its_processes_import_again_needs_a_main_guard(calls, tmp_path):
+    simulate_observations(tmp_path / "sim", SimulationSettings(obsids=1, exposure=20, counts=5, truth_photons=10))
+    begin(survey(tmp_path / "sim"), tmp_path / "work", engine="native")
+    (tmp_path / "script.py").write_text(calls)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, text=True, capture_output=True, check=False,
+                          timeout=120)
     assert done.returncode == 1
     assert "put its calls below \"if __name__ == '__main__':\"" in done.stderr
     assert "TypeError" not in done.stderr
+    assert "is in use" not in done.stderr
 
 
 def test_waiting_work_can_be_cancelled():

@@ -1,4 +1,4 @@
-"""Answers of XSPEC's library of models, in a process of its own: ``python xspec_answers.py QUESTIONS.npz ANSWERS.npz``.
+"""Answers of XSPEC's library of models, in a process of its own: ``python xspec_answers.py ASKED.json ANSWERS.npy``.
 
 The library is GPL (PyPI's ``xspectrampoline``): tests call it from here, and the package never does. `answers` is what
 tests use. A question has the name of a model (``C_tbabs``, or ``atable`` with a file), the edges of bins in keV, the
@@ -28,18 +28,24 @@ class Question:
 
 def answers(questions, edges_kev, folder):
     """Return what XSPEC's models give for each question: an array (questions, bins)."""
-    asked, given_back = folder / "asked.json", folder / "given_back.npy"
+    asked, given_back = folder / "asked.json", folder / "answers.npy"
     asked.write_text(json.dumps({"edges": [float(each) for each in edges_kev],
                                  "questions": [asdict(each) for each in questions]}))
     done = subprocess.run([sys.executable, __file__, str(asked), str(given_back)], text=True, capture_output=True,
-                          check=False)
+                          check=False, timeout=120)
     assert done.returncode == 0, done.stderr + done.stdout
     return np.load(given_back)
 
 
+def _set(setting, name):
+    status = ctypes.c_int()
+    setting(name.encode(), ctypes.byref(status))
+    assert status.value == 0, name
+
+
 def _answer(question, edges, library):
     made, error = np.zeros(edges.size - 1), np.zeros(edges.size - 1)
-    library.FPSOLR(question.abundances.encode(), ctypes.byref(ctypes.c_int()))
+    _set(library.FPSOLR, question.abundances)
     parameters = np.array(question.parameters)
     if question.model == "atable":
         single = [np.ascontiguousarray(each, np.float32) for each in (edges, parameters, made, error)]
@@ -67,7 +73,7 @@ def _main(asked, given_back):
     library = xspectrampoline.lib_XSFunctions
     library.FNINIT()
     library.FPCHAT(0)
-    library.FPXSCT(b"vern", ctypes.byref(ctypes.c_int()))
+    _set(library.FPXSCT, "vern")
     with open(asked) as file:
         given = json.load(file)
     edges = np.array(given["edges"])

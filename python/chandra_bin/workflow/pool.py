@@ -54,6 +54,17 @@ class InlineExecutor(Executor):
         """Do nothing: no work can be running while this thread calls this method."""
 
 
+def need_main_guard() -> None:
+    """Raise ``InputError`` in a process that `Processes` started and that imports the script of its parent.
+
+    A script whose calls are not below a main guard makes them again there.
+    """
+    # multiprocessing marks such a process until its script is imported, and would refuse to start others.
+    if getattr(current_process(), "_inheriting", False):
+        raise InputError('a process that works for the script imports the script again: put its calls below '
+                         '"if __name__ == \'__main__\':"')
+
+
 class Processes(Executor):
     """Executor of child processes, which start when there is work for them.
 
@@ -79,10 +90,7 @@ class Processes(Executor):
 
     def __init__(self, number: int, seconds: float | None = None) -> None:
         need_posix("work in processes")
-        # multiprocessing marks a process like this until its script is imported, and would refuse to start others.
-        if getattr(current_process(), "_inheriting", False):
-            raise InputError('a process that works for the script imports the script again: put its calls below '
-                             '"if __name__ == \'__main__\':"')
+        need_main_guard()
         self._seconds = seconds
         self._work: queue.SimpleQueue[tuple[Future[Any], Any] | None] = queue.SimpleQueue()
         self._workers = [_Worker() for _ in range(number)]

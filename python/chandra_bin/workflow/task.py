@@ -13,6 +13,7 @@ from typing import Any
 
 from chandra_bin.errors import InputError
 
+from .pool import need_main_guard
 from .records import FOLDER, Record, Stamp, State, is_locked, is_same, locked, stamp_of, stamps_of
 
 _SCRATCH = "scratch"
@@ -88,6 +89,7 @@ def opened(work: Path) -> Iterator[Session]:
     OutputError
         If files cannot be moved or written.
     """
+    need_main_guard()
     with locked(work):
         state = State(work)
         session = Session(state, work / FOLDER / _SCRATCH / token_hex(4), state.recover())
