@@ -19,6 +19,7 @@ from chandra_bin._checks.arrays import as_flags, as_image, as_number
 from chandra_bin._checks.given import ImageLike
 from chandra_bin._checks.images import EXPOSURE_UNITS
 from chandra_bin._checks.options import SHARE
+from chandra_bin._kernels import _nearest_values
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 
@@ -68,21 +69,12 @@ class Background:
         A pixel without counts gets the ratio of the nearest pixel with counts, since the noise of a bin uses the mean
         ratio of all its pixels. Raises `InputError` if all counts are 0.
         """
-        empty = ~(counts > 0)
-        there = np.flatnonzero(~empty)
-        if not there.size:
+        known = np.ascontiguousarray(counts > 0)
+        if not known.any():
             raise InputError("all background counts are 0")
-        known = expected.ravel()[there] / np.maximum(counts.ravel()[there], 1e-300)
-        del expected  # frees an array of the image's size if the caller has no reference to it
         ratio = np.empty(counts.shape)
-        ratio.ravel()[there] = known
-        if empty.any():
-            from scipy.ndimage import distance_transform_edt
-
-            y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
-            y *= counts.shape[1]
-            y += x
-            ratio = ratio.ravel()[y]
+        np.divide(expected, counts, out=ratio, where=known)
+        _nearest_values.nearest_values(known.view(np.uint8), threads=1, progress=None, values=ratio)
         return cls(counts, ratio)
 
     def with_error(self, parts: Iterable[ErrorPart]) -> Background:
