@@ -48,19 +48,6 @@ def test_counts_of_any_layout_and_type_are_taken(counts):
     np.testing.assert_array_equal(made.ratio, same.ratio)
 
 
-def test_progress_is_told_and_stops_the_search():
-    seen = []
-    known = np.eye(2000, dtype=np.uint8)
-    _nearest_values.nearest_values(known, threads=1, progress=seen.append, values=np.ones(known.shape))
-    assert seen == sorted(seen)
-
-    def stop(_fraction):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _nearest_values.nearest_values(known, threads=1, progress=stop, values=np.ones(known.shape))
-
-
 def test_arrays_of_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(3, 4\)"):
         _nearest_values.nearest_values(np.ones((4, 3), np.uint8), threads=1, progress=None, values=np.ones((3, 4)))

@@ -63,16 +63,17 @@ class Background:
         return made
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> Background:
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats, *, overwrite: bool = False) -> Background:
         """Return the background of raw counts and expected counts, both (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts gets the ratio of the nearest pixel with counts, since the noise of a bin uses the mean
-        ratio of all its pixels. Raises `InputError` if all counts are 0.
+        ratio of all its pixels. With ``overwrite`` the ratio takes the place of ``expected``, which saves memory. Raises
+        `InputError` if all counts are 0.
         """
         known = np.ascontiguousarray(counts > 0)
         if not known.any():
             raise InputError("all background counts are 0")
-        ratio = np.empty(counts.shape)
+        ratio = expected if overwrite else np.empty(counts.shape)
         np.divide(expected, counts, out=ratio, where=known)
         _nearest_values.nearest_values(known.view(np.uint8), threads=1, progress=None, values=ratio)
         return cls(counts, ratio)
@@ -235,9 +236,7 @@ class ChipSum:
 
     def background(self) -> Background:
         """Return the background of all chips; call this once. Raises `InputError` if all counts are 0."""
-        expected = [self._expected]
-        del self._expected
-        return Background.of(self._counts, expected.pop())
+        return Background.of(self._counts, self._expected, overwrite=True)
 
 
 def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
@@ -276,7 +275,7 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     for each in backgrounds[1:]:
         counts = counts + each.counts
         expected += each.expected
-    return Background.of(counts, expected).with_error(
+    return Background.of(counts, expected, overwrite=True).with_error(
         ErrorPart(float(each.expected.sum()), each.error, each.shared) for each in backgrounds)
 
 
