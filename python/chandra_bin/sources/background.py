@@ -67,8 +67,8 @@ class Background:
         """Return the background of raw counts and expected counts, both (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts gets the ratio of the nearest pixel with counts, since the noise of a bin uses the mean
-        ratio of all its pixels. With ``overwrite`` the ratio takes the place of ``expected``, which saves memory. Raises
-        `InputError` if all counts are 0.
+        ratio of all its pixels. With ``overwrite`` the ratio takes the place of ``expected``, which saves memory.
+        Raises `InputError` if all counts are 0.
         """
         known = np.ascontiguousarray(counts > 0)
         if not known.any():

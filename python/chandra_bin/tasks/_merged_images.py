@@ -208,7 +208,7 @@ class Total:
         """Add the radii of the PSF of an observation, weighted with its exposure map."""
         if self._radii is not None and images.exposure is not None:
             for total, weights, row in zip(self._radii, images.exposure, radii, strict=True):
-                total += weights * np.nan_to_num(row)
+                np.add(total, weights * np.nan_to_num(row), out=total)
 
     def add_sky(self, of_sky: OfSky) -> None:
         """Add the background of an observation, whose ratio is overwritten by expected counts to save memory."""
