@@ -116,9 +116,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """Run the command line of the process; SIGTERM (of batch systems) and a closed terminal act like Ctrl-C."""
-    # Threads of numpy's OpenBLAS wait by spinning: on two of them, tall and narrow matrices take four times the CPU
-    # time and no less elapsed time. --threads and --jobs are the threads of this command.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; under nohup it stays ignored
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
             signal.signal(getattr(signal, name), signal.default_int_handler)
