@@ -217,7 +217,8 @@ TEST_CASE("a pixel without a value gets that of a pixel at the least distance") 
         for (std::size_t i = 0; i < size; ++i) {
             const auto found = static_cast<std::size_t>(values[i]);
             nearest = nearest && known[found] != 0;
-            for (std::size_t j = 0; j < size; ++j) nearest = nearest && (known[j] == 0 || square(i, found) <= square(i, j));
+            for (std::size_t j = 0; j < size; ++j)
+                nearest = nearest && (known[j] == 0 || square(i, found) <= square(i, j));
         }
         CHECK(nearest);
     }
