@@ -1,4 +1,7 @@
-"""Detection of sources, compared with photutils and sep (completeness: ``tests/test_campaign_detect.py``)."""
+"""Detection of sources, compared with photutils and sep (completeness: ``tests/test_campaign_detect.py``).
+
+And the ratios of a background in pixels without counts.
+"""
 
 import sys
 from collections.abc import Callable
@@ -37,7 +40,33 @@ def _by(search: str) -> Callable[[Inputs], Call]:
     return lambda inputs: lambda: getattr(_fields(), search)(inputs["image"], clipped=False)
 
 
+def _sky(quick: bool) -> Inputs:
+    counts = np.random.default_rng(4).poisson(0.1, (128, 128) if quick else (2048, 2048)).astype(np.int32)
+    return {"counts": counts, "expected": counts * np.linspace(0.2, 0.4, counts.size).reshape(counts.shape)}
+
+
+def _ratios(inputs: Inputs, _threads: int) -> Call:
+    from chandra_bin.sources.background import Background
+
+    return lambda: Background.of(inputs["counts"], inputs["expected"])
+
+
+def _distance_transform(inputs: Inputs) -> Call:
+    from scipy.ndimage import distance_transform_edt
+
+    def call() -> Any:
+        counts = inputs["counts"]
+        ratio = inputs["expected"] / np.maximum(counts, 1)
+        y, x = distance_transform_edt(counts == 0, return_distances=False, return_indices=True)
+        return ratio[y, x]
+
+    return call
+
+
 RACES = {
+    "nearest_values": Race("ratios of 2048², 9 % with counts", _sky, _ratios, (
+        Peer("scipy distance_transform_edt", _distance_transform),), ("nearest_values",),
+        result=lambda made: made.ratio, threads=1),
     "detect": Race("sources on 1024², 0.05 counts a pixel", _field, _detect, (
         Peer("photutils", _by("photutils_sources"), ("photutils", "skimage"), tolerance=None, note=OTHER),
         Peer("sep", _by("sep_sources"), ("sep",), tolerance=None, note=OTHER)),

@@ -18,6 +18,7 @@ from chandra_bin._kernels import (
     _counts_scale,
     _event_histogram,
     _fit_spectra,
+    _nearest_values,
     _points_in_region,
     _polygon_trace,
     _rasterize,
@@ -27,6 +28,7 @@ from chandra_bin._kernels import (
 )
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.errors import InputError
+from chandra_bin.sources.background import Background
 from chandra_bin.spectral import BinSpectra, FitOptions, Templates, fit_bins
 
 from .draw import FINITE, FINITE32, FLOATS, INTS, Draw
@@ -76,6 +78,20 @@ def mask(draw: Draw, shape: tuple[int, int]) -> Any:
 
 def threshold(draw: Draw) -> float:
     return draw.number() if draw.seldom() else 0.25 + draw.below(40) / 4
+
+
+def nearest_values(data: bytes) -> None:
+    draw = Draw(data)
+    shape = draw.shape()
+    counts, expected = draw.array(shape, INTS, np.int32), draw.array(shape, FLOATS, np.float64)
+    with np.errstate(all="ignore"):
+        made = refused(lambda: Background.of(counts, expected))
+    if made is not None:
+        known = counts > 0
+        with np.errstate(all="ignore"):
+            ratios = expected[known] / counts[known]
+        np.testing.assert_array_equal(made.ratio[known], ratios)
+        assert np.isin(made.ratio[~known], ratios).all() or np.isnan(ratios).any()
 
 
 # --- smoothing and binning -------------------------------------------------------------------------------------------
@@ -394,7 +410,7 @@ ENTRIES = (
     _polygon_trace.polygon_trace, _rasterize.rasterize_shapes, _rasterize.rasterize_polygons,
     _points_in_region.points_in_region, _points_in_region.region_labels, _event_histogram.event_histogram,
     _event_histogram.weighted_event_histogram, _bin_spectra.bin_spectra, _bin_spectra.bin_spectra_by_map,
-    _fit_spectra.fit_spectra, _fit_spectra.fit_background_amounts,
+    _fit_spectra.fit_spectra, _fit_spectra.fit_background_amounts, _nearest_values.nearest_values,
 )
 _ARGUMENTS = {entry: list(inspect.signature(entry).parameters) for entry in ENTRIES}
 # The types of their arguments by name, where these are not images of float32.
@@ -405,6 +421,7 @@ _OF_NAME: dict[str, tuple[Any, int]] = {
     "ring_offsets": (np.int64, 1), "polygon_offsets": (np.int64, 1), "points": (np.float64, 2), "x": (np.float64, 1),
     "y": (np.float64, 1), "inside": (np.uint8, 1), "mask": (np.uint8, 2), "image": (np.int32, 2),
     "channels": (np.int32, 1), "chips": (np.int16, 1), "chip_numbers": (np.int16, 1), "spectra": (np.int32, 3),
+    "known": (np.uint8, 2), "values": (np.float64, 2),
 }
 _NUMBERS = {"constant_ratio", "threshold", "constrain", "scrub_large", "sn", "outside", "exposure_time", "x_first",
             "x_step", "background_exposure_time", "y_first", "y_step", "x_first_edge", "y_first_edge"}

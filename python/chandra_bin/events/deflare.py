@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from chandra_bin._checks.arrays import as_number, as_whole
 from chandra_bin.errors import InputError, NoQuietTime, counted, warn
 
+from . import _poisson
 from .gti import GTI
 from .lightcurve import LightCurve
 
@@ -297,12 +298,10 @@ def _cut_by_noise(curve: LightCurve, mean: float, low: float, high: float) -> fl
 def _beyond(expected: NDArray[np.float64], low: NDArray[np.float64],
             high: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities, (n,), that noise gives counts of ``low`` or less, and of ``high`` or more."""
-    from scipy.stats import poisson
-
     kinds, kind = np.unique(np.round(np.stack([expected, low, high]), 9), axis=1, return_inverse=True)  # few
     expected, low, high = kinds
     kind = kind.ravel()
-    return poisson.cdf(np.floor(low), expected)[kind], poisson.sf(np.ceil(high) - 1, expected)[kind]
+    return _poisson.cdf(np.floor(low), expected)[kind], _poisson.sf(np.ceil(high) - 1, expected)[kind]
 
 
 def _none_beside(chance: NDArray[np.float64], margin: int) -> NDArray[np.float64]:
@@ -333,24 +332,20 @@ def _centre(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: floa
 def _likely(rate: NDArray[np.float64], exposure: NDArray[np.float64], mean: float,
             nsigma: float) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return the bins with counts within ``nsigma``, and the mean of counts within relative to the mean of all."""
-    from scipy.stats import poisson
-
     kinds, kind = np.unique(np.round(exposure, 3), return_inverse=True)  # few values, so this is fast
     expected = mean * kinds
     low, high = _count_limits(expected, nsigma)
-    share = ((poisson.cdf(high - 1, expected) - poisson.cdf(low - 1, expected))
-             / (poisson.cdf(high, expected) - poisson.cdf(low, expected)))
+    share = ((_poisson.cdf(high - 1, expected) - _poisson.cdf(low - 1, expected))
+             / (_poisson.cdf(high, expected) - _poisson.cdf(low, expected)))
     counts = rate * exposure
     return (counts > low[kind]) & (counts < high[kind]), share[kind]
 
 
 def _count_limits(expected: NDArray[np.float64], nsigma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return half-integers around the counts within ``nsigma`` of a Gaussian in probability."""
-    from scipy.stats import norm, poisson
-
     if nsigma <= _EXACT_SIGMA:
-        tail = float(norm.sf(nsigma))
-        return poisson.ppf(tail, expected) - 0.5, poisson.isf(tail, expected) + 0.5
+        tail = _poisson.gaussian_tail(nsigma)
+        return _poisson.ppf(tail, expected) - 0.5, _poisson.isf(tail, expected) + 0.5
     noise = np.sqrt(expected)  # Cornish-Fisher expansion: a Gaussian with the skewness of the counts
     middle = expected + (nsigma**2 - 1) / 6
     low = np.where(nsigma < 3 * noise, middle - nsigma * noise, 0.0)

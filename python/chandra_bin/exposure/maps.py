@@ -134,10 +134,10 @@ def flux_of(counts: ArrayLike, exposure: ArrayLike) -> Float32s:
     if above.shape != below.shape:
         raise InputError(f"the image has shape {above.shape}, its exposure map {below.shape}")
     made = np.full(above.shape, np.nan, np.float32)
-    exposed = np.flatnonzero(below > 0)
-    for first in range(0, len(exposed), _PIXELS):
-        at = exposed[first:first + _PIXELS]
-        made.ravel()[at] = above.ravel()[at].astype(np.float64) / below.ravel()[at].astype(np.float64)
+    for first in range(0, above.size, _PIXELS):
+        at = slice(first, first + _PIXELS)
+        part, exposed = below.ravel()[at].astype(np.float64), made.ravel()[at]
+        np.divide(above.ravel()[at].astype(np.float64), part, out=exposed, where=part > 0, casting="same_kind")
     return made
 
 

@@ -31,6 +31,9 @@ _HIGHER_AXIS = re.compile(
     "|(PC|CD|LTM)([3-9]_[0-9]|[0-9]_[3-9])[A-Z]?|WCSAXES"
 )
 
+# Bytes of pixels that are swapped and written at once: they stay in the cache.
+_MOST_WRITTEN = 1 << 18
+
 
 @dataclass(frozen=True, repr=False)
 class Image:
@@ -124,16 +127,18 @@ def write_image(file: BinaryIO, data: NDArray[Any], header: "Header") -> None:
     """Write a FITS file with one image, (ny, nx) or (n,), and the cards of ``header`` (see `product_header`)."""
     from astropy.io.fits import Header
 
-    pixels = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
     structure = {
         "SIMPLE": True,
-        "BITPIX": pixels.dtype.itemsize * (-8 if pixels.dtype.kind == "f" else 8),
-        "NAXIS": pixels.ndim,
-        **{f"NAXIS{n}": size for n, size in enumerate(reversed(pixels.shape), start=1)},
+        "BITPIX": data.dtype.itemsize * (-8 if data.dtype.kind == "f" else 8),
+        "NAXIS": data.ndim,
+        **{f"NAXIS{n}": size for n, size in enumerate(reversed(data.shape), start=1)},
     }
     write_header(file, Header([*Header(structure).cards, *header.cards]))
-    file.write(pixels.data.cast("B"))
-    file.write(bytes(-pixels.nbytes % FITS_BLOCK))
+    stored = data.dtype.newbyteorder(">")
+    rows = max(1, _MOST_WRITTEN // max(data[:1].nbytes, 1))
+    for first in range(0, len(data), rows):
+        file.write(np.ascontiguousarray(data[first:first + rows], stored).data.cast("B"))
+    file.write(bytes(-data.nbytes % FITS_BLOCK))
 
 
 def _read_open(file: BinaryIO, path: Path, block: str | int | None) -> Image:

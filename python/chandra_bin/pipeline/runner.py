@@ -23,6 +23,7 @@ from chandra_bin.errors import (
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
+from chandra_bin.workflow.system import release_memory
 from chandra_bin.workflow.task import (
     Assignment,
     Made,
@@ -328,6 +329,8 @@ def _make(order: _Order, assignment: Assignment) -> Made:
         raise kind(f"{_label(task)}: {order.job(scratch).relative(str(error))}") from None
     except OSError as error:
         raise OutputError(f"{_label(task)}: {error.filename or scratch}: {reason(error)}") from None
+    finally:
+        release_memory()
 
 
 def _do(order: _Order, scratch: Path, engine: str) -> Outcome:

@@ -7,11 +7,16 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
 
-from ._grids import doubled, halved, level_of
+from ._grids import doubled, halved, level_of, repeated
 from ._threshold import ENOUGH_COUNTS, WIDEST_RATIO
-from ._wavelet import Correlator, annulus
+from ._wavelet import Correlator, Tile, annulus
 
 Flags = NDArray[np.bool_]
+
+# Pixels a side of the blocks in which changes of kept pixels are noted.
+_BLOCK = 16
+# Bytes of sums that are kept for the next background; those of wide annuli are kept first.
+_MOST_KEPT = 48 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +34,12 @@ class Background:
 
     def at_level(self, level: int) -> tuple[Float32s, NDArray[np.int8]]:
         """Return copies of the background and of the annuli, on this grid or a finer one."""
-        value, narrowings = self.value, self.narrowings
-        if level == self.level:
-            return value.copy(), narrowings.copy()
-        for _ in range(self.level - level):
-            value, narrowings = doubled(value), narrowings.repeat(2, 0).repeat(2, 1)
-        return value, narrowings
+        value, finer = self.value, self.level - level
+        if not finer:
+            return value.copy(), self.narrowings.copy()
+        for _ in range(finer):
+            value = doubled(value)
+        return value, repeated(self.narrowings, finer)
 
     def ratios(self) -> list[int]:
         """Return, for each narrowing, the width of its annulus over that of the scale's own, at most `WIDEST_RATIO`.
@@ -43,6 +48,18 @@ class Background:
         """
         return [WIDEST_RATIO, *(min(1 << (self.narrowest - each), WIDEST_RATIO)
                                 for each in range(1, self.narrowest + 1))]
+
+
+@dataclass(eq=False)
+class _Sums:
+    """The sums of kept exposures and counts in the annuli of a tile; the counts only where they were needed."""
+
+    made: int
+    """The number of changes of the kept pixels before."""
+    most_exposed: float
+    """The largest kept exposure of a pixel."""
+    exposure: Float32s
+    counts: Float32s | None = None
 
 
 class Annuli:
@@ -58,6 +75,10 @@ class Annuli:
         self._coarser: list[tuple[Float32s, Float32s]] = []  # of the kept pixels, from level 1 on
         self._ready: Background | None = None
         self._correlators: dict[float, Correlator] = {}
+        self._sums: dict[tuple[float, int], _Sums] = {}  # by scale and number of the tile
+        self._block = min(1 << top, _BLOCK)
+        self._changes = 0
+        self._changed = np.zeros([side // self._block for side in counts.shape], np.int32)  # the last change of a block
 
     def around(self, scale: float, keep: Flags) -> Background:
         """Return the local background for a scale, from the pixels of ``keep``.
@@ -70,6 +91,7 @@ class Annuli:
         """
         self._take(keep)
         if self._ready is None or self._ready.scale != scale:
+            self._sums = {key: sums for key, sums in self._sums.items() if key[0] >= scale}  # the others are done
             self._ready = self._wider_than(scale)
             return self._narrowed(self._ready, scale)
         return self._ready
@@ -95,23 +117,46 @@ class Annuli:
         kernel = annulus(scale / 2**level)
         weight = kernel.sum() / (kernel**2).sum()  # converts the weighted sum of an annulus to effective counts
         correlator = self._correlators.setdefault(scale, Correlator(value.shape, scale / 2**level))
-        for tile in correlator.tiles:
+        for number, tile in enumerate(correlator.tiles):
             here = value[tile.inner]
             most = float(here.max()) * kernel.sum() * weight  # where the exposure is 1
             if most * 4**level < ENOUGH_COUNTS:
                 continue
-            exposure = self._kept_part(1, level, tile.outer)
-            if most * float(exposure.max()) < ENOUGH_COUNTS:
+            sums = self._known_sums(scale, number, level, tile)
+            if sums is None:
+                exposure = self._kept_part(1, level, tile.outer)
+                most_exposed = float(exposure.max())
+                if most * most_exposed < ENOUGH_COUNTS:
+                    continue
+                sums = _Sums(self._changes, most_exposed,
+                             correlator.with_annulus(correlator.transform(exposure), tile).copy())
+                self._keep_sums(scale, number, sums)
+            elif most * sums.most_exposed < ENOUGH_COUNTS:
                 continue
-            seen = correlator.with_annulus(correlator.transform(exposure), tile)
-            enough = here * seen * np.float32(weight) >= ENOUGH_COUNTS
+            enough = here * sums.exposure * np.float32(weight) >= ENOUGH_COUNTS
             if not enough.any():
                 continue
-            counts = self._kept_part(0, level, tile.outer)
-            summed = correlator.with_annulus(correlator.transform(counts), tile)
-            np.divide(np.maximum(summed, 0), seen, out=here, where=enough)
+            if sums.counts is None:
+                counts = self._kept_part(0, level, tile.outer)
+                sums.counts = np.maximum(correlator.with_annulus(correlator.transform(counts), tile), 0)
+            np.divide(sums.counts, sums.exposure, out=here, where=enough)
             narrowings[tile.inner][enough] = narrowest
         return Background(scale, level, value, narrowings, narrowest)
+
+    def _known_sums(self, scale: float, number: int, level: int, tile: Tile) -> _Sums | None:
+        """Return the sums of a tile if no kept pixel that they need has changed since."""
+        sums = self._sums.get((scale, number))
+        if sums is None:
+            return None
+        box = tuple(slice((side.start << level) // self._block, -(-(side.stop << level) // self._block))
+                    for side in tile.outer)
+        return sums if sums.made >= self._changed[box].max() else None
+
+    def _keep_sums(self, scale: float, number: int, sums: _Sums) -> None:
+        """Keep the sums of a tile for the next background, if there is room."""
+        self._sums.pop((scale, number), None)
+        if 2 * sum(each.exposure.nbytes for each in self._sums.values()) < _MOST_KEPT:
+            self._sums[scale, number] = sums
 
     def _kept_part(self, which: int, level: int, box: tuple[slice, slice]) -> Float32s:
         """Return the counts (0) or the exposures (1) of the kept pixels of a grid in a box."""
@@ -133,7 +178,11 @@ class Annuli:
                 for shape in (tuple(side >> level for side in keep.shape) for level in range(1, self._top + 1))]
             changed = np.ones((ny, nx), bool)
         else:
-            changed = (keep != self._keep).reshape(ny, size, nx, size).any(axis=(1, 3))
+            blocks = (self._changed.shape[0], self._block, self._changed.shape[1], self._block)
+            fine = (keep != self._keep).reshape(blocks).any(axis=(1, 3))
+            self._changes += 1
+            self._changed[fine] = self._changes
+            changed = fine.reshape(ny, size // self._block, nx, size // self._block).any(axis=(1, 3))
         self._keep = keep
         for y, x in np.argwhere(changed).tolist():
             box = (slice(y * size, (y + 1) * size), slice(x * size, (x + 1) * size))

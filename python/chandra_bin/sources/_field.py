@@ -14,6 +14,9 @@ from ._grids import halved, level_of, repeated
 from ._threshold import WIDEST_RATIO, Thresholds, estimated_background, known_background
 from ._wavelet import Correlator, annulus, hat, reach_px
 
+# Rows of a tile that are compared with thresholds at once.
+_ROWS = 64
+
 
 @dataclass(frozen=True)
 class AtScale:
@@ -96,7 +99,7 @@ class Search:
         for _ in range(rounds):
             cleaned = {0: self._field.table(scale, 0, cleaning)}
             found, _ = correlations.above(self._annuli.around(scale, kept), cleaned)
-            before, kept = kept, keep & ~repeated(_grown(found, scale / 2**level), level).astype(bool)
+            before, kept = kept, keep & ~repeated(_grown(found, scale / 2**level), level)
             if np.array_equal(before, kept):
                 kept = before  # the same object, whose background is known
                 break
@@ -113,7 +116,7 @@ class _Exposed(NamedTuple):
     box: tuple[slice, slice]
     flat: Float32s
     near: Float32s
-    """Correlation with the square of the hat, which sets the noise of the background."""
+    """Correlation with the square of the hat, which sets the noise of the background; infinite without exposure."""
 
 
 class _Correlations:
@@ -122,7 +125,6 @@ class _Correlations:
     def __init__(self, counts: Float32s, exposure: Float32s, scale: float) -> None:
         self._level = level_of(scale)
         self._width = scale / 2**self._level
-        self._exposure = exposure
         self._counts: Float32s = np.zeros(counts.shape, np.float32)  # their correlation
         self._tiles: list[_Exposed] = []
         correlator = Correlator(counts.shape, self._width)
@@ -131,6 +133,7 @@ class _Correlations:
                 continue
             exposed = correlator.transform(exposure[tile.outer])
             near = np.maximum(correlator.with_square(exposed, tile), 0)
+            near[exposure[tile.inner] <= 0] = np.inf  # no excess is enough without exposure
             self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near))
             self._counts[tile.inner] = correlator.with_hat(correlator.transform(counts[tile.outer]), tile)
 
@@ -156,18 +159,34 @@ class _Correlations:
         floor = np.float32(min(table.floor for table in tables.values()))
         for tile in self._tiles:
             value = background.value[tile.box]
-            excess, expected = self._counts[tile.box] - value * tile.flat, value * tile.near
-            # Thresholds are slow; most pixels are below the lowest one.
-            likely = (excess * np.abs(excess) > floor * expected) & (self._exposure[tile.box] > 0)
-            y, x = np.divmod(np.flatnonzero(likely), likely.shape[1])
-            excess = excess[y, x]
-            limits = self._limits(background, tables, tile, (y, x), expected[y, x])
+            y, x = self._likely(value, tile, floor)
+            excess = self._counts[tile.box][y, x] - value[y, x] * tile.flat[y, x]
+            limits = self._limits(background, tables, tile, (y, x), value[y, x] * tile.near[y, x])
             above = excess > limits
             y, x = y[above] + tile.box[0].start, x[above] + tile.box[1].start
             found[y, x] = True
             places.append(y * columns + x)
             strengths.append(excess[above] / np.maximum(limits[above], np.float32(1e-6)))
         return found, np.concatenate(strengths)[np.argsort(np.concatenate(places))]
+
+    def _likely(self, value: Float32s, tile: _Exposed,
+                floor: np.float32) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the pixels (y, x) of a tile that may be above a threshold: most are below the lowest one.
+
+        Thresholds are slow to compute. Rows are processed in strips, which stay in the cache.
+        """
+        found = [np.empty(0, np.intp)]
+        ny, nx = value.shape
+        counts = self._counts[tile.box]
+        with np.errstate(invalid="ignore"):  # 0 x infinity
+            for first in range(0, ny, _ROWS):
+                rows = slice(first, first + _ROWS)
+                excess = counts[rows] - value[rows] * tile.flat[rows]
+                square = np.abs(excess)
+                square *= excess
+                found.append(np.flatnonzero(square > floor * (value[rows] * tile.near[rows])) + first * nx)
+        y, x = np.divmod(np.concatenate(found), nx)
+        return y, x
 
     def _limits(self, background: Background, tables: dict[int, Thresholds], tile: _Exposed,
                 at: tuple[NDArray[np.intp], NDArray[np.intp]], expected: Float32s) -> Float32s:
@@ -189,10 +208,11 @@ def _grown(found: Flags, width: float) -> Flags:
     reach = int(width)
     ny, nx = found.shape
     grown = np.zeros((ny + 2 * reach, nx + 2 * reach), bool)
+    y, x = np.divmod(np.flatnonzero(found), nx)  # few
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
             if dy * dy + dx * dx <= width * width:
-                grown[reach + dy: reach + dy + ny, reach + dx: reach + dx + nx] |= found
+                grown[y + (reach + dy), x + (reach + dx)] = True
     return grown[reach: reach + ny, reach: reach + nx]
 
 

@@ -19,6 +19,7 @@ from chandra_bin._checks.arrays import as_flags, as_image, as_number
 from chandra_bin._checks.given import ImageLike
 from chandra_bin._checks.images import EXPOSURE_UNITS
 from chandra_bin._checks.options import SHARE
+from chandra_bin._kernels import _nearest_values
 from chandra_bin.errors import InputError
 from chandra_bin.fits.headers import is_number
 
@@ -62,27 +63,19 @@ class Background:
         return made
 
     @classmethod
-    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats) -> Background:
+    def of(cls, counts: NDArray[np.int32] | Floats, expected: Floats, *, overwrite: bool = False) -> Background:
         """Return the background of raw counts and expected counts, both (ny, nx); its ratio is defined everywhere.
 
         A pixel without counts gets the ratio of the nearest pixel with counts, since the noise of a bin uses the mean
-        ratio of all its pixels. Raises `InputError` if all counts are 0.
+        ratio of all its pixels. With ``overwrite`` the ratio takes the place of ``expected``, which saves memory.
+        Raises `InputError` if all counts are 0.
         """
-        empty = ~(counts > 0)
-        there = np.flatnonzero(~empty)
-        if not there.size:
+        known = np.ascontiguousarray(counts > 0)
+        if not known.any():
             raise InputError("all background counts are 0")
-        known = expected.ravel()[there] / np.maximum(counts.ravel()[there], 1e-300)
-        del expected  # frees an array of the image's size if the caller has no reference to it
-        ratio = np.empty(counts.shape)
-        ratio.ravel()[there] = known
-        if empty.any():
-            from scipy.ndimage import distance_transform_edt
-
-            y, x = distance_transform_edt(empty, return_distances=False, return_indices=True)
-            y *= counts.shape[1]
-            y += x
-            ratio = ratio.ravel()[y]
+        ratio = expected if overwrite else np.empty(counts.shape)
+        np.divide(expected, counts, out=ratio, where=known)
+        _nearest_values.nearest_values(known.view(np.uint8), threads=1, progress=None, values=ratio)
         return cls(counts, ratio)
 
     def with_error(self, parts: Iterable[ErrorPart]) -> Background:
@@ -243,9 +236,7 @@ class ChipSum:
 
     def background(self) -> Background:
         """Return the background of all chips; call this once. Raises `InputError` if all counts are 0."""
-        expected = [self._expected]
-        del self._expected
-        return Background.of(self._counts, expected.pop())
+        return Background.of(self._counts, self._expected, overwrite=True)
 
 
 def join_chips(chips: Iterable[tuple[ArrayLike, float]]) -> Background:
@@ -284,7 +275,7 @@ def sum_backgrounds(backgrounds: Sequence[Background]) -> Background:
     for each in backgrounds[1:]:
         counts = counts + each.counts
         expected += each.expected
-    return Background.of(counts, expected).with_error(
+    return Background.of(counts, expected, overwrite=True).with_error(
         ErrorPart(float(each.expected.sum()), each.error, each.shared) for each in backgrounds)
 
 

@@ -136,7 +136,15 @@ def read_observation(source: Source, with_chips: bool) -> Observation | None:
         if not blocks:
             warn(f"{name}: no event passes the filters: the observation is skipped")
             return None
-        return Observation(source, file.primary, header, kept, file.gti_blocks(), heap, file.filter, blocks)
+        return Observation(source, file.primary, header, kept, file.gti_blocks(), heap, file.filter, _together(blocks))
+
+
+def _together(blocks: list[Rows]) -> list[Rows]:
+    """Return the blocks in one piece of memory, which returns to the system when the last of them is released."""
+    ends = np.cumsum([len(block) for block in blocks]).tolist()
+    rows = np.empty(ends[-1], blocks[0].dtype)  # in the byte order of the file
+    np.concatenate(blocks, out=rows)
+    return [rows[end - len(block):end] for block, end in zip(blocks, ends, strict=True)]
 
 
 def joined(observations: Sequence[Observation]) -> tuple[Observation, tuple[str, ...]]:

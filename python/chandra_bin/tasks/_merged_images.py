@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,14 +131,23 @@ class Images:
 
     counts: NDArray[np.int32]
     exposure: Float32s | None = None
-    radii: Float32s | None = None
-    """Radii of the PSF, arcsec."""
-    background: Background | None = None
     keywords: dict[str, Any] = field(default_factory=dict)
     """Keywords of exposure map, flux and PSF map."""
     notes: Sequence[str] = ()
-    background_keywords: dict[str, Any] = field(default_factory=dict)
-    background_notes: Sequence[str] = ()
+
+    @property
+    def used(self) -> NDArray[np.bool_] | None:
+        """The pixels above the threshold of the exposure; None without exposure maps: all."""
+        return None if self.exposure is None else self.exposure > 0
+
+
+@dataclass(frozen=True, eq=False)
+class OfSky:
+    """The background of a band, from blank skies."""
+
+    background: Background
+    keywords: dict[str, Any]
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,19 +164,26 @@ class Extent:
 
     def images(self, counts: NDArray[np.int32], band: Band, settings: ExposureSettings | None) -> Images:
         """Return the images of a band; ``counts`` are set to 0 where the exposure is below the threshold."""
-        exposure = radii = used = None
+        exposure = None
         keywords: dict[str, Any] = {}
         notes: list[str] = [_UNTHRESHOLDED]
         if settings is not None and self.seconds is not None:
             exposure, used = above_threshold(self.seconds, band, settings, self.file)
             counts[~used] = 0
-            radii = None if self.radii is None else np.where(used, self.radii, np.float32(np.nan))
             keywords, notes = {**settings.keywords(band), **self.keywords}, [settings.note(), *self.notes]
+        return Images(counts, exposure, keywords, notes)
+
+    def radii_in(self, used: NDArray[np.bool_] | None) -> Float32s | None:
+        """Return the radii of the PSF in arcsec, NaN outside the pixels ``used``; None without PSF maps."""
+        return None if self.radii is None or used is None else np.where(used, self.radii, np.float32(np.nan))
+
+    def of_sky(self, band: Band, used: NDArray[np.bool_] | None) -> OfSky | None:
+        """Return the background of a band in the pixels ``used``, None for all; None without a blank sky."""
         if self.sky is None:
-            return Images(counts, exposure, radii, None, keywords, notes)
+            return None
         background, _ = self.sky.background((band.low_ev, band.high_ev), use=used)
-        return Images(counts, exposure, radii, background, keywords, notes, self.sky.keywords,
-                      [f"{key} = {value}" for key, value in self.sky.header_entries.items()])
+        return OfSky(background, self.sky.keywords,
+                     [f"{key} = {value}" for key, value in self.sky.header_entries.items()])
 
 
 class Total:
@@ -187,37 +203,55 @@ class Total:
         self._counts += images.counts
         if self._exposure is not None and images.exposure is not None:
             self._exposure += images.exposure
-            if self._radii is not None and images.radii is not None:
-                self._radii += images.exposure * np.nan_to_num(images.radii)
-        if self._background is not None and images.background is not None:
+
+    def add_radii(self, images: Images, radii: Float32s) -> None:
+        """Add the radii of the PSF of an observation, weighted with its exposure map."""
+        if self._radii is not None and images.exposure is not None:
+            for total, weights, row in zip(self._radii, images.exposure, radii, strict=True):
+                np.add(total, weights * np.nan_to_num(row), out=total)
+
+    def add_sky(self, of_sky: OfSky) -> None:
+        """Add the background of an observation, whose ratio is overwritten by expected counts to save memory."""
+        if self._background is not None:
             counts, expected = self._background
-            counts += np.asarray(images.background.counts, np.int32)
-            of_one = images.background.expected
+            counts += np.asarray(of_sky.background.counts, np.int32)
+            of_one = of_sky.background.ratio
+            of_one *= of_sky.background.counts
             expected += of_one
-            self._errors.append(ErrorPart(float(of_one.sum()), images.background.error, images.background.shared))
-            self._calib |= calib_of(images.background_keywords)
+            self._errors.append(ErrorPart(float(of_one.sum()), of_sky.background.error, of_sky.background.shared))
+            self._calib |= calib_of(of_sky.keywords)
 
     def images(self, band: Band) -> Images:
         """Return the images of the sum."""
-        settings, radii = self._request.exposure, None
+        settings = self._request.exposure
         keywords: dict[str, Any] = {}
         notes = [_UNTHRESHOLDED]
         if settings is not None:
             keywords, notes = settings.keywords(band), [settings.note(), _SUMMED]
-        if self._radii is not None and self._exposure is not None:
-            radii = np.full(self._radii.shape, np.nan, np.float32)
-            np.divide(self._radii, self._exposure, out=radii, where=self._exposure > 0, casting="same_kind")
-        background = None if self._background is None else Background.of(*self._background).with_error(self._errors)
-        return Images(self._counts, self._exposure, radii, background, keywords, notes,
-                      {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib}, ["background: sum of the observations'"])
+        return Images(self._counts, self._exposure, keywords, notes)
+
+    def radii(self) -> Float32s | None:
+        """Return the mean radii of the PSF in arcsec, weighted with the exposure maps; None without PSF maps."""
+        if self._radii is None or self._exposure is None:
+            return None
+        radii = np.full(self._radii.shape, np.nan, np.float32)
+        np.divide(self._radii, self._exposure, out=radii, where=self._exposure > 0, casting="same_kind")
+        return radii
+
+    def of_sky(self) -> OfSky | None:
+        """Return the background of the sum, None without blank skies; call this once."""
+        if self._background is None:
+            return None
+        background = Background.of(*self._background, overwrite=True).with_error(self._errors)
+        return OfSky(background, {"BKGMETH": "sum", "BKGTYPE": BLANKSKY, **self._calib},
+                     ["background: sum of the observations'"])
 
 
-def write_images(outputs: Outputs, request: Request, stem: str, images: Images, band: Band, grid: Grid,
-                 header: "Header", good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
-    """Write the images of a band; ``header`` is that of the events."""
-    made = image_header(header, grid, band)
-    notes = [*lines, *(f"  {note}" for note in images.notes)]
-    calib = {"CALIB": "APPROX"} if images.exposure is not None else {}
+def write_images(outputs: Outputs, request: Request, stem: str, images: Images, band: Band, made: "Header",
+                 good_times: Sequence[GtiBlock], lines: Sequence[str]) -> None:
+    """Write counts, exposure and flux of a band; ``made`` is their header."""
+    notes = _indented(lines, images.notes)
+    calib = _calib(request)
     with outputs.open(request.file(stem, band, "thresh.img")) as file:
         write_image(file, images.counts, product_header(made, notes, BUNIT="count", **calib))
         for gti in good_times:
@@ -226,42 +260,75 @@ def write_images(outputs: Outputs, request: Request, stem: str, images: Images, 
         expmap, flux = (request.file(stem, band, kind) for kind in ("thresh.expmap", "flux.img"))
         write_maps(outputs, expmap, flux, images.counts, images.exposure, made, notes, request.exposure,
                    images.keywords)
-    if request.psfecf is not None and images.radii is not None:
-        of_psf = notes if stem else [*notes, f"  {_MEAN_PSF}"]
-        write_psf_map(outputs, request.file(stem, band, "thresh.psfmap"), images.radii, made, of_psf, images.keywords,
-                      request.psfecf)
-    if images.background is not None:
-        write_background(outputs, request.background_files(stem, band), images.background, made,
-                         [*notes, *(f"  {note}" for note in images.background_notes)],
-                         {**images.background_keywords, **calib})
 
 
-def write_bands(outputs: Outputs, request: Request, observations: Sequence[Observation],
-                hows: Sequence[Observed | None], whole: Observation, plane: ImageCoords, grid: Grid,
+def write_radii(outputs: Outputs, request: Request, stem: str, images: Images, radii: Float32s, band: Band,
+                made: "Header", lines: Sequence[str]) -> None:
+    """Write the PSF map of a band; ``made`` is the header of its images."""
+    notes = [*_indented(lines, images.notes), *([] if stem else [f"  {_MEAN_PSF}"])]
+    write_psf_map(outputs, request.file(stem, band, "thresh.psfmap"), radii, made, notes, images.keywords,
+                  cast(float, request.psfecf))
+
+
+def write_sky(outputs: Outputs, request: Request, stem: str, of_sky: OfSky, band: Band, made: "Header",
+              lines: Sequence[str]) -> None:
+    """Write the background of a band; ``made`` is the header of its images, and ``lines`` are those of the images."""
+    write_background(outputs, request.background_files(stem, band), of_sky.background, made,
+                     _indented(lines, of_sky.notes), {**of_sky.keywords, **_calib(request)})
+
+
+def _indented(lines: Sequence[str], notes: Sequence[str]) -> list[str]:
+    return [*lines, *(f"  {note}" for note in notes)]
+
+
+def _calib(request: Request) -> dict[str, str]:
+    return {"CALIB": "APPROX"} if request.exposure is not None else {}
+
+
+def write_bands(outputs: Outputs, request: Request, observations: Sequence[Observation], hows: list[Observed],
+                whole: Observation, plane: ImageCoords, grid: Grid,
                 lines: Sequence[str]) -> tuple[dict[str, int], dict[str, float]]:
-    """Write all images; return the counts of the merged images, and their background, by the labels of the bands."""
+    """Write all images; return the counts of the merged images, and their background, by the labels of the bands.
+
+    ``hows`` and the rows of the observations are released one by one, to save memory. Without exposure maps ``hows`` is
+    empty.
+    """
     totals = {band: Total(grid, request) for band in request.bands}
-    for each, how in reporting(list(zip(observations, hows, strict=True)), start=READ_SHARE):
-        _write_one(outputs, request, each, how, totals, plane, grid, lines)
+    for each in reporting(observations, start=READ_SHARE):
+        _write_one(outputs, request, each, _extent(each, hows.pop(0) if hows else None, plane, grid, request), totals,
+                   grid, lines)
+        each.blocks.clear()
     counts, expected = {}, {}
     for band, total in totals.items():
-        of_all = total.images(band)
-        write_images(outputs, request, "", of_all, band, grid, whole.header, whole.gti_blocks, lines)
+        of_all, made = total.images(band), image_header(whole.header, grid, band)
+        write_images(outputs, request, "", of_all, band, made, whole.gti_blocks, lines)
         counts[band.label] = int(of_all.counts.sum(dtype=np.int64))
-        if of_all.background is not None:
-            expected[band.label] = float(of_all.background.expected.sum())
+        if (radii := total.radii()) is not None:
+            write_radii(outputs, request, "", of_all, radii, band, made, lines)
+        del radii
+        if of_sky := total.of_sky():
+            write_sky(outputs, request, "", of_sky, band, made, _indented(lines, of_all.notes))
+            expected[band.label] = float(of_sky.background.expected.sum())
     return counts, expected
 
 
-def _write_one(outputs: Outputs, request: Request, observation: Observation, how: Observed | None,
-               totals: Mapping[Band, Total], plane: ImageCoords, grid: Grid, lines: Sequence[str]) -> None:
-    """Write the images of an observation, add them to the sums, and release their memory."""
-    extent = _extent(observation, how, plane, grid, request)
+def _write_one(outputs: Outputs, request: Request, observation: Observation, extent: Extent,
+               totals: Mapping[Band, Total], grid: Grid, lines: Sequence[str]) -> None:
+    """Write the images of an observation, and add them to the sums; one kind is made after another, to save memory."""
+    stem = observation.source.stem
     for band, total in totals.items():
+        made = image_header(observation.header, grid, band)
         images = extent.images(_counts(observation, band, grid), band, request.exposure)
-        write_images(outputs, request, observation.source.stem, images, band, grid, observation.header,
-                     observation.gti_blocks, lines)
+        write_images(outputs, request, stem, images, band, made, observation.gti_blocks, lines)
         total.add(images)
+        used, notes = images.used, images.notes
+        if (radii := extent.radii_in(used)) is not None:
+            write_radii(outputs, request, stem, images, radii, band, made, lines)
+            total.add_radii(images, radii)
+        del images, radii
+        if of_sky := extent.of_sky(band, used):
+            write_sky(outputs, request, stem, of_sky, band, made, _indented(lines, notes))
+            total.add_sky(of_sky)
 
 
 def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, grid: Grid,

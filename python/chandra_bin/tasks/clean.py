@@ -143,15 +143,17 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
         lines = history("remove sources", {"images": tuple(named.values()), "exclude": regions, "area": area,
                                            "expmap": expmap, "mask": mask})
         by_exposure = {} if exposure is None else calib_of(exposure.header)
-        sums = {}
-        for out, image in read.items():
-            sums[out] = ImageCounts(*(_sum(image.data, where) for where in (
-                use & inside, ~use & inside, ~inside)))
-            unit = {"BUNIT": image.header["BUNIT"]} if "BUNIT" in image.header else {}
-            _write(outputs, out, _removed(image.data, use & inside)[cut], image, (x0, y0), lines, **unit, **by_exposure)
+        calib = {**by_exposure, **calib_of(*(image.header for image in read.values()))}
+        first_image, exposure = first_image.without_pixels(), None
         final = (use & inside)[cut]
+        sums = {}
+        for out in named:
+            image = read.pop(out)  # releases its memory when it is written
+            sums[out] = _counts(image.data, use, inside)
+            unit = {"BUNIT": image.header["BUNIT"]} if "BUNIT" in image.header else {}
+            _write(outputs, out, _removed(image.data[cut], final), image, (x0, y0), lines, **unit, **by_exposure)
         _write(outputs, mask_out, final.astype(np.int16), first_image, (x0, y0), lines, HDUNAME="MASK", CONTENT="MASK",
-               **{**by_exposure, **calib_of(*(image.header for image in read.values()))})
+               **calib)
     return Cleaned(mask_out, final.shape, (x0, y0), int(np.count_nonzero(final)), sums)
 
 
@@ -213,6 +215,10 @@ def _area(area: Path | None, coords: ImageCoords, image: Image) -> tuple[NDArray
 def _removed(data: NDArray[Any], use: NDArray[np.bool_]) -> NDArray[Any]:
     removed = 0 if data.dtype.kind in "iu" else np.nan
     return np.where(use, data, np.asarray(removed, data.dtype))
+
+
+def _counts(data: NDArray[Any], use: NDArray[np.bool_], inside: NDArray[np.bool_]) -> ImageCounts:
+    return ImageCounts(*(_sum(data, where) for where in (use & inside, ~use & inside, ~inside)))
 
 
 def _sum(data: NDArray[Any], where: NDArray[np.bool_]) -> float:

@@ -147,8 +147,7 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
     events = sum(map(len, whole.blocks))
     whole.write(outputs, request.outdir / "merged_evt.fits", [*lines, f"  {_UNFIT}"])
     whole.blocks.clear()
-    counts, expected = write_bands(outputs, request, observations, hows or [None] * len(observations), whole, plane,
-                                   grid, lines)
+    counts, expected = write_bands(outputs, request, observations, hows, whole, plane, grid, lines)
     return Merged(tuple(each.source.label for each in observations), events, point, grid, counts, expected, left_out)
 
 

@@ -10,6 +10,7 @@
 
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/counts_scale.hpp"
+#include "chandra_bin/nearest_values.hpp"
 #include "chandra_bin/smooth.hpp"
 #include "chandra_bin/smooth_gaussian.hpp"
 
@@ -184,6 +185,46 @@ TEST_CASE("bins that threads grow speculatively are those of one thread") {
         const auto while_growing = [](void*, double done) { return !(done > 0 && done < 1); };
         CHECK_MESSAGE(stops(images, smoothed, options, 1, Control{while_growing, nullptr}), "a poll ends binning");
     }
+}
+
+// The distances are compared, since equally near pixels are all right here.
+TEST_CASE("a pixel without a value gets that of a pixel at the least distance") {
+    for (int seed = 0; seed < 60; ++seed) {
+        CAPTURE(seed);
+        std::mt19937 random(static_cast<unsigned>(seed));
+        const int ny = 1 + static_cast<int>(random() % 70);
+        const int nx = 1 + static_cast<int>(random() % 70);
+        const auto size = static_cast<std::size_t>(ny) * static_cast<std::size_t>(nx);
+        std::vector<std::uint8_t> known(size);
+        for (auto& each : known) each = random() % (1 + static_cast<unsigned>(seed)) == 0 ? 1 : 0;
+        known[random() % size] = 1;
+        std::vector<double> values(size, -1);
+        for (std::size_t i = 0; i < size; ++i) {
+            if (known[i] != 0) values[i] = static_cast<double>(i);
+        }
+        std::vector<double> again(values);
+        nearest_values(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx), known.data(), 1, Control{},
+                       values.data());
+        nearest_values(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx), known.data(), 4, Control{},
+                       again.data());
+        CHECK(values == again);
+        const auto square = [nx](std::size_t i, std::size_t j) {
+            const int a = static_cast<int>(i), b = static_cast<int>(j);
+            const int dy = a / nx - b / nx, dx = a % nx - b % nx;
+            return dy * dy + dx * dx;
+        };
+        bool nearest = true;
+        for (std::size_t i = 0; i < size; ++i) {
+            const auto found = static_cast<std::size_t>(values[i]);
+            nearest = nearest && known[found] != 0;
+            for (std::size_t j = 0; j < size; ++j)
+                nearest = nearest && (known[j] == 0 || square(i, found) <= square(i, j));
+        }
+        CHECK(nearest);
+    }
+    const std::vector<std::uint8_t> unknown(6, 0);
+    std::vector<double> values(6, 1.0);
+    CHECK_THROWS_AS((nearest_values(2, 3, unknown.data(), 1, Control{}, values.data())), std::invalid_argument);
 }
 
 TEST_CASE("images that are not finite are refused") {
