@@ -50,8 +50,8 @@ template <class T>
 class LaneRows {
 public:
     LaneRows(const Grid& grid, int rows)
-        : stride_(grid.nx + 1 + 2 * kLanes),
-          data_(static_cast<std::size_t>(rows) * static_cast<std::size_t>(stride_)) {}
+        : stride_(grid.nx + 1 + 2 * kLanes), data_(static_cast<std::size_t>(rows) * static_cast<std::size_t>(stride_)) {
+    }
 
     std::ptrdiff_t stride() const { return stride_; }
     T* row(int y) { return data_.data() + y * stride_ + kLanes; }
