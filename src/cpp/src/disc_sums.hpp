@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "disc.hpp"
+#include "large.hpp"
 
 namespace chandra_bin::detail {
 
@@ -49,16 +49,16 @@ template <class T>
 class LaneRows {
 public:
     LaneRows(const Grid& grid, int rows)
-        : stride_(grid.nx + 1 + 2 * kLanes),
-          data_(new T[static_cast<std::size_t>(rows) * static_cast<std::size_t>(stride_)]) {}
+        : stride_(grid.nx + 1 + 2 * kLanes), data_(static_cast<std::size_t>(rows) * static_cast<std::size_t>(stride_)) {
+    }
 
     std::ptrdiff_t stride() const { return stride_; }
-    T* row(int y) { return data_.get() + y * stride_ + kLanes; }
-    const T* row(int y) const { return data_.get() + y * stride_ + kLanes; }
+    T* row(int y) { return data_.data() + y * stride_ + kLanes; }
+    const T* row(int y) const { return data_.data() + y * stride_ + kLanes; }
 
 private:
     std::ptrdiff_t stride_;
-    std::unique_ptr<T[]> data_;
+    LargeVector<T> data_;
 };
 
 // Running sums of each row: [j] is the sum of its first j pixels.

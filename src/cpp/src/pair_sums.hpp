@@ -131,4 +131,51 @@ private:
     BlockAreaSums<std::uint32_t> sums_;
 };
 
+// Sums of one image of numbers that are not negative, in a unit 2^20 times finer than that of a PairSums, modulo 2^32 of them.
+// The pair's sum, whose error is known, completes them.
+class FineSums {
+public:
+    // pixel(y, x) >= 0, the second number of the pair; `pair_unit` is a power of two.
+    template <class Pixel>
+    FineSums(const Grid& grid, int threads, const Control& control, double pair_unit, const Pixel& pixel)
+        : unit_(pair_unit / kFiner), sums_(filled(grid, threads, control, pixel), threads, control) {}
+
+    // Whether the pair's sums over discs of this radius are close enough.
+    static bool completes(int radius) { return 2 * (PairSums::rounding(radius) + 1) * (kFiner + 1) < kModulus; }
+
+    // How far sums may be from those of the image.
+    double error(int radius) const { return PairSums::rounding(radius) * unit_; }
+
+    // Sums around the block at (y, x0), multiples of four. In: those of the pair.
+    void disc(const Disc& disc, int y, int x0, Lanes& sum) const {
+        std::uint32_t modulo[kLanes];
+        sums_.disc(disc, y, x0, modulo);
+        const double apart = (PairSums::rounding(disc.rows()) + 1) * (kFiner + 1);
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            const auto least = static_cast<std::int64_t>(sum[lane] / unit_ - apart);
+            const std::uint32_t above = modulo[lane] - static_cast<std::uint32_t>(least);
+            sum[lane] = static_cast<double>(least + above) * unit_;
+        }
+    }
+
+private:
+    static constexpr double kFiner = 1 << 20;
+    static constexpr double kModulus = 4294967296;
+
+    template <class Pixel>
+    RowSums<std::uint32_t> filled(const Grid& grid, int threads, const Control& control, const Pixel& pixel) const {
+        RowSums<std::uint32_t> rows(grid);
+        parallel_for(static_cast<std::size_t>(grid.ny), threads, control, 0, 0, [&](std::size_t i, const auto&) {
+            const int y = static_cast<int>(i);
+            rows.fill_row<double>(
+                y, [&](int x) { return pixel(y, x); },
+                [&](double sum) { return static_cast<std::uint32_t>(static_cast<std::uint64_t>(sum / unit_)); });
+        });
+        return rows;
+    }
+
+    double unit_;
+    BlockAreaSums<std::uint32_t> sums_;
+};
+
 }  // namespace chandra_bin::detail

@@ -47,7 +47,7 @@ public:
         both_signs(counts_, asked, counts_at);
         if (images.background != nullptr) {
             if (variance_ != Variance::map) both_signs(background_, asked, background_at);
-            if (images.ratio != nullptr || variance_ == Variance::map) both_signs(scaled_, Asked::estimates, scaled_at);
+            if (images.ratio != nullptr || variance_ == Variance::map) both_signs(scaled_, asked, scaled_at);
             if (images_.ratio != nullptr) {
                 const auto ratio_at = [this](std::size_t i) { return ratio(i); };
                 ratio2_ = channel(Asked::estimates, [=](std::size_t i) { return ratio_at(i) * ratio_at(i); });
@@ -88,10 +88,12 @@ private:
     struct Found {
         LaneRadii radius{};
         DiscSums sums;
+        Lanes signal_error{};  // of `sums`, beyond rounding
 
         void note(LaneMask lanes, const DiscSums& from) {
             for_lanes(lanes, [&](std::size_t lane) {
                 radius[lane] = from.radius;
+                signal_error[lane] = from.signal_error;
                 for (std::size_t sign = 0; sign < 2; ++sign) {
                     sums.counts[sign][lane] = from.counts[sign][lane];
                     sums.scaled[sign][lane] = from.scaled[sign][lane];
@@ -177,6 +179,9 @@ private:
             used([this](std::size_t i) {
                 return scaled_[0].present() ? scaled_background(i) : double{images_.background[i]};
             }));
+        if (!scaled_[0].present()) return;
+        fine_ = std::make_unique<FineSums>(grid_, threads, control, unit,
+                                           used([this](std::size_t i) { return scaled_background(i); }));
     }
 
     // Sums good enough for bounds, within the errors that they state.
@@ -273,12 +278,14 @@ private:
     // Makes what `evaluate` gave good enough for decisions.
     void refine(const Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
         const int x0 = strip.x0;
+        const bool exact_signal = sums.signal_error == 0;
         sums.signal_error = 0;
         sums.variance_error = 0;
         if (noise2_.estimated()) noise2_.disc<Shape>(disc, y, x0, sums.noise2);
         for (std::size_t sign = 0; sign < 2; ++sign) {
             if (counts_[sign].estimated()) counts_[sign].disc<Shape>(disc, y, x0, sums.counts[sign]);
-            if (scaled_[sign].estimated() || !sums.sharp) scaled_[sign].disc<Shape>(disc, y, x0, sums.scaled[sign]);
+            const bool inexact = sign == 0 && fine_ != nullptr && !exact_signal;
+            if (scaled_[sign].estimated() || inexact) scaled_[sign].disc<Shape>(disc, y, x0, sums.scaled[sign]);
             if (!background_bounded() && !background_[sign].estimated()) continue;
             background_[sign].disc<Shape>(disc, y, x0, sums.background[sign]);
             scale_background(sums, sign);
@@ -376,8 +383,13 @@ private:
     // The same sums in a finer unit.
     void sharpen(Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
         if (sums.sharp) return;
-        scaled_[0].estimate(disc, y, strip.x0, sums.scaled[0]);
-        sums.signal_error = scaled_[0].estimate_error(disc);
+        if (FineSums::completes(sums.radius)) {
+            fine_->disc(disc, y, strip.x0, sums.scaled[0]);
+            sums.signal_error = fine_->error(sums.radius);
+        } else {
+            scaled_[0].disc<Shape>(disc, y, strip.x0, sums.scaled[0]);
+            sums.signal_error = 0;
+        }
         sums.sharp = true;
         bound_background(strip, y, sums);
     }
@@ -484,6 +496,8 @@ private:
     void write(Strip& strip, int y, LaneMask wanted, Found& found, float* out) const {
         const int x0 = strip.x0;
         DiscSums& sums = found.sums;
+        if (fine_ != nullptr) wanted = write_sure(strip, y, wanted, found, out);
+        if (wanted == 0) return;
         for (std::size_t sign = 0; sign < 2; ++sign) {
             if (counts_[sign].estimated())
                 counts_[sign].disc_each<Shape>(discs_, found.radius, y, x0, wanted, sums.counts[sign]);
@@ -508,6 +522,28 @@ private:
                 out[grid_.at(v, x)] = static_cast<float>(signal / divisor[lane]);
             });
         });
+    }
+
+    // Those whose value is certain from the sums that were found; returns the others.
+    LaneMask write_sure(Strip& strip, int y, LaneMask wanted, const Found& found, float* out) const {
+        LaneMask unsure = 0;
+        for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
+            const Disc& disc = discs_.at(radius, strip.scratch);
+            Lanes npix;
+            pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
+            for_lanes(lanes, [&](std::size_t lane) {
+                const double signal = found.sums.signal(lane);
+                // Exact sums may differ by their own rounding, and what is right by as much again.
+                const double error = found.signal_error[lane] + 2.1 * signal_error(disc, found.sums, lane);
+                if (rounds_apart(signal / npix[lane], error / npix[lane])) {
+                    unsure |= LaneMask{1} << lane;
+                    return;
+                }
+                const auto [v, x] = Shape::pixel(y, strip.x0, lane);
+                out[grid_.at(v, x)] = static_cast<float>(signal / npix[lane]);
+            });
+        });
+        return unsure;
     }
 
     PixelSums add_again(int block_y, int block_x, std::size_t lane, int radius) const {
@@ -549,6 +585,7 @@ private:
     double constant_ratio2_;
     Channel counts_[2], background_[2], scaled_[2], noise2_, ratio2_, divisor_;
     std::unique_ptr<PairSums> pairs_;
+    std::unique_ptr<FineSums> fine_;  // of the scaled background, where it is in pairs
     BlockRanges ratios_;
 };
 

@@ -179,6 +179,7 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
             return [&](int y, int x) { return image[grid.at(y, x)]; };
         };
         const PairSums pairs(grid, 2, Control{}, unit, at(first), at(second));
+        const FineSums fine(grid, 2, Control{}, unit, at(second));
         int found = 0;
         for (int radius = 0; radius <= grid.max_radius() + 2; radius += 1 + radius / 8) {
             Disc disc;
@@ -188,6 +189,10 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
                     Lanes sums[2] = {};
                     if (!pairs.disc(disc, y, x0, false, sums[0], sums[1])) continue;
                     ++found;
+                    Lanes finer;
+                    for (std::size_t lane = 0; lane < kLanes; ++lane) finer[lane] = sums[1][lane] * unit;
+                    CHECK(FineSums::completes(radius));
+                    fine.disc(disc, y, x0, finer);
                     for (std::size_t lane = 0; lane < kLanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
                         if (v >= ny || x >= nx) continue;
@@ -200,6 +205,9 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
                         const bool right =
                             sums[0][lane] == want[0] && std::abs(sums[1][lane] * unit - want[1]) <= error;
                         if (!right) CHECK(right);
+                        const double rounding = 1e-12 * want[1];
+                        const bool fine_right = std::abs(finer[lane] - want[1]) <= fine.error(radius) + rounding;
+                        if (!fine_right) CHECK(fine_right);
                     }
                 }
             }
