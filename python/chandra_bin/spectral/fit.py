@@ -204,11 +204,13 @@ def _fitted(fits: Fits, templates: Templates | TemplateFamily, options: FitOptio
     if getattr(options, f"{name}_is") == "tied":
         rows, values, at_best = fit_tied(fits, of, enough, options.delta, rising_progress(progress))
         return _Fitted(rows, **{**others, name: values}, model=f"{at_best.model}; tied {name}")
-    rows, values, at_limit = fit_free(fits, of, enough & many, options.delta, rising_progress(progress))
-    open_error = enough & many & np.isfinite(values.value) & ~at_limit & np.isnan(values.low + values.high)
+    rows, values, at_limit, coarse = fit_free(fits, of, enough & many, options.delta, rising_progress(progress))
+    open_error = (enough & many & np.isfinite(values.value) & ~at_limit & ~coarse
+                  & np.isnan(values.low + values.high))
     words = {"nh": "nH", "redshift": "redshift"}[name]
     rows.flags[at_limit] |= FLAGS[f"{words} at limit"]
     rows.flags[open_error] |= FLAGS[f"{words} open"]
+    rows.flags[coarse] |= FLAGS[f"{words} coarse"]
     return _Fitted(rows, **{**others, name: values}, model=f"{given.model}; free {name}")
 
 
