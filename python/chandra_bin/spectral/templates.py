@@ -117,9 +117,8 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
             reference, channels = rmf, rmf.band(*band_kev)
         _check_channels(rmf, reference, channels)
         _need_memory(max(known_number, len(rates) + 1), len(rates), model, rmf, channels)
-        edges = rmf.edges_kev
-        if (key := edges.tobytes()) not in known:
-            known[key] = model.photons(edges).reshape(-1, len(edges) - 1)  # one product is 9 times faster than many
+        if (key := rmf.edges_kev.tobytes()) not in known:  # one product is 9 times faster than many
+            known[key] = model.photons(rmf.edges_kev).reshape(-1, len(rmf.energy_lo))
         if read is None or read[0] is not rmf:
             read = rmf, rmf.matrix(channels)
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
