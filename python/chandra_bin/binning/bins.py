@@ -323,8 +323,7 @@ class ContourBins:
         table["background_fraction"] = np.divide(sums.background, sums.counts, out=np.full(len(self), np.nan),
                                                  where=sums.counts > 0)
         table["brightness"] = sums.signal / self.npix * (u.count / u.pixel)
-        table["x"] = x * u.pixel
-        table["y"] = y * u.pixel
+        table["x"], table["y"] = x * u.pixel, y * u.pixel
         if coords is not None and coords.physical is not None:
             table["x_phys"], table["y_phys"] = coords.image_to_physical(x, y) * u.pixel
         if coords is not None and coords.sky is not None:
