@@ -11,7 +11,14 @@ from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts
 from chandra_bin.spectral.backgrounds import STATISTICS, background_model
 from chandra_bin.spectral.best_models import best_models
 from chandra_bin.spectral.binned import MISSING
-from chandra_bin.spectral.grouped import LEAST_CHANNELS, LEAST_COUNTS, GroupedSpectra, grouped_spectra
+from chandra_bin.spectral.fit import fit_with_background
+from chandra_bin.spectral.grouped import (
+    LEAST_CHANNELS,
+    LEAST_COUNTS,
+    GroupedSpectra,
+    grouped_spectra,
+    grouped_with_background,
+)
 from chandra_bin.spectral.statistics import channel_groups
 from spectral_scenes import CHANNELS, FIRST_CHANNEL, draw, templates
 
@@ -125,12 +132,10 @@ def test_models_are_those_of_the_fitted_column_density(mode):
             np.testing.assert_allclose(found[dataset], model, rtol=0.02, atol=1e-3 * model.max())
 
 
-def test_backgrounds_that_are_given_are_not_made_again(scene, monkeypatch):
+def test_one_background_model_serves_the_fit_and_the_groups(scene):
     spectra, result, grouped = scene
     background = background_model(spectra, "cstat")
-    for module in ("fit", "grouped"):
-        monkeypatch.delattr(f"chandra_bin.spectral.{module}.background_model")
-    again = fit_bins(spectra, TEMPLATES, background=background)
+    again = fit_with_background(spectra, TEMPLATES, FitOptions(), background)
     np.testing.assert_array_equal(again.kt_high, result.kt_high)
     np.testing.assert_array_equal(
-        grouped_spectra(spectra, TEMPLATES, again, OBSIDS, background).background, grouped.background)
+        grouped_with_background(spectra, TEMPLATES, again, OBSIDS, background).background, grouped.background)

@@ -124,24 +124,64 @@ def test_200_responses_are_read_and_folded_in_time(tmp_path):
     assert templates.rates.shape[0] == 200
 
 
-def test_templates_and_families_beyond_the_memory_are_refused_before_all_are_read(model, monkeypatch):
-    monkeypatch.setattr("chandra_bin._checks.memory.available_bytes", lambda: 1e6)
-    read = []
+class Counted(list):
+    """Responses that count how many of them were read."""
 
-    class Many(list):
-        def __iter__(self):
-            for each in super().__iter__():
-                read.append(each)
-                yield each
+    read = 0
 
-    of_one_matrix = Many([small_response()] * 500)
+    def __iter__(self):
+        for self.read, each in enumerate(super().__iter__(), start=1):
+            yield each
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    def limit(available):
+        monkeypatch.setattr("chandra_bin._checks.memory.available_bytes",
+                            available if callable(available) else lambda: available)
+    return limit
+
+
+def test_templates_beyond_the_memory_are_refused_before_the_first_is_folded(model, memory, monkeypatch):
+    memory(1e6)
+    responses = Counted([small_response()] * 500)
+    monkeypatch.delattr(Rmf, "matrix")
     with pytest.raises(InputError, match=r"^the templates of 500 responses need about 0\.00\d+ GB of memory, and "
                                          r"0\.001 are available: give responses of tiles"):
-        fold(model, of_one_matrix, (0.5, 2.7))
-    assert len(read) == 1
-    of_own_matrices = Many(small_response() for _ in range(500))
-    with pytest.raises(InputError, match=r"^the matrices and templates of 500 responses need about 0\.00\d+ GB"):
-        TemplateFamily(model, of_own_matrices, (0.5, 2.7))
-    assert len(read) == 51
-    monkeypatch.setattr("chandra_bin._checks.memory.available_bytes", lambda: 1e8)
-    assert len(TemplateFamily(model, of_own_matrices, (0.5, 2.7)).given.rates) == 500
+        fold(model, responses, (0.5, 2.7))
+    assert responses.read == 1
+
+
+def test_the_memory_for_responses_of_unknown_number_is_checked_as_their_templates_grow(model, memory):
+    size = fold(model, [small_response()], (0.5, 2.7)).rates.nbytes
+    small = (2 * 10 + 2 * 10) * size  # ten responses, and the photons and matrix of the next
+    memory(lambda: small - responses.read * size)
+    responses = Counted(small_response() for _ in range(500))
+    with pytest.raises(InputError, match=r"^the templates of \d+ responses need about"):
+        fold(model, iter(responses), (0.5, 2.7))
+    assert 5 < responses.read < 20
+
+
+@pytest.mark.parametrize("number", [3, 500])
+def test_families_beyond_the_memory_are_refused_before_all_responses_are_read(number, model, memory):
+    size = fold(model, [small_response()], (0.5, 2.7)).rates.nbytes
+    responses = Counted(small_response() for _ in range(number))
+    memory(3 * number * size - 1)
+    with pytest.raises(InputError, match=f"^the matrices and templates of {number} responses need about"):
+        TemplateFamily(model, responses, (0.5, 2.7))
+    assert responses.read == 1
+    memory(3 * number * size + 1e6)
+    assert len(TemplateFamily(model, responses, (0.5, 2.7)).given.rates) == number
+
+
+def test_the_memory_of_matrices_is_extrapolated_from_many_responses(model, memory):
+    size = fold(model, [small_response()], (0.5, 2.7)).rates.nbytes
+    matrix = sum(each.nbytes for each in (small_response()[1].row_offsets, small_response()[1].places,
+                                          small_response()[1].values))
+    memory(3 * 500 * size + 449 * matrix)
+    responses = Counted(small_response() for _ in range(500))
+    with pytest.raises(InputError, match=r"^the matrices and templates of 500 responses need about"):
+        TemplateFamily(model, responses, (0.5, 2.7))
+    assert responses.read == 50
+    of_one_matrix = [small_response()] * 500
+    TemplateFamily(model, of_one_matrix, (0.5, 2.7))

@@ -10,6 +10,7 @@ import spectral_scenes as scenes
 from chandra_bin.errors import InputError
 from chandra_bin.spectral import FitOptions, fit_bins, predicted_counts, varied
 from chandra_bin.spectral.backgrounds import background_model
+from chandra_bin.spectral.engines import ABUNDANCE, KT, MEMBERS, NORM, STATISTIC, Rows
 from chandra_bin.spectral.fit_kernel import KernelEngine
 from test_spectral_fit import least_over_amount
 
@@ -171,16 +172,88 @@ def test_bins_are_fitted_again_at_a_value_only_where_its_statistic_is_near_the_l
     assert len(folded) < 1.25 * len(set(folded))
 
 
+class GivenStatistic:
+    """An engine whose statistic is a function of the column density, the bin and whether errors are computed."""
+
+    name = "given statistic"
+
+    def __init__(self, statistic):
+        self.statistic, self.fitted = statistic, {}
+
+    def fit(self, fits, templates, delta, _progress):
+        bins, with_errors = np.arange(delta.size), delta > 0
+        values = np.full((delta.size, len(MEMBERS)), np.nan)
+        for first, (low, value, high) in ((KT, (3.9, 4, 4.1)), (ABUNDANCE, (0.4, 0.5, 0.6)), (NORM, (0.9, 1, 1.1))):
+            values[:, first] = value
+            values[with_errors, first + 1: first + 3] = low, high
+        values[:, STATISTIC] = self.statistic(templates.nh, bins, with_errors)
+        values[np.isnan(delta)] = np.nan
+        for place in np.flatnonzero(~np.isnan(delta)).tolist():
+            self.fitted.setdefault(place, []).append(templates.nh)
+        flags, evaluations = np.zeros((2, delta.size), np.int32)
+        return Rows(values, flags, evaluations, np.full((fits.spectra.bin.size, 1), np.nan))
+
+
+def fit_given(statistic, bins):
+    spectra, _ = scenes.draw_varied(FAMILY, [0.1] * bins, "nh", sets=1)
+    engine = GivenStatistic(statistic)
+    return fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY), engine=engine), engine.fitted
+
+
+def test_the_values_of_a_bin_do_not_depend_on_the_number_of_its_neighbours():
+    true, sigma = np.random.default_rng(3).uniform(0.02, 0.9, 20), 4e-4
+    fit, fitted = fit_given(lambda nh, bins, _errors: ((nh - true[bins]) / sigma) ** 2, 20)
+    assert fit.reason.tolist() == ["ok"] * 20
+    np.testing.assert_allclose(fit.nh, true, atol=0.02 * sigma)
+    np.testing.assert_allclose([fit.nh_low, fit.nh_high], sigma, rtol=0.02)
+    assert len(set().union(*fitted.values())) > 200 > 5 * max(len(set(each)) for each in fitted.values())
+
+
+def test_a_lower_minimum_that_a_fit_with_errors_meets_is_searched():
+    """The fit without errors at 0.25, a value of the first search, misses a narrow valley there."""
+    def statistic(nh, _bins, with_errors):
+        wide, narrow = ((nh - 0.23) / 0.05) ** 2, ((nh - 0.252) / 0.004) ** 2 - 40
+        return np.where(with_errors | (nh != 0.25), np.minimum(wide, narrow), wide)
+
+    fit, _ = fit_given(statistic, 1)
+    assert fit.reason.tolist() == ["ok"]
+    assert fit.nh[0] == pytest.approx(0.252, abs=1e-4)
+    assert [fit.nh_low[0], fit.nh_high[0]] == pytest.approx([0.004] * 2, rel=0.02)
+
+
 def test_bins_whose_profile_stays_coarse_have_a_reason(monkeypatch):
-    spectra, _ = scenes.draw_varied(FAMILY, [0.05, 0.15, 0.28], "nh", net=30_000)
-    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY))
-    assert fit.reason.tolist() == ["ok"] * 3
-    monkeypatch.setattr(varied, "_MOST_NODES", 12)
-    with pytest.warns(UserWarning, match=r"the statistic of 3 bins, the first is 0, changes too steeply with nh for "
-                                         r"12 values"):
-        coarse = fit_bins(spectra, FAMILY, FitOptions(nh_is="free", **EVERY))
-    assert coarse.reason.tolist() == ["nH open"] * 3
-    assert np.isnan([coarse.nh_low, coarse.nh_high]).all()
+    monkeypatch.setattr(varied, "_MOST_OF_BIN", 12)
+    sigma = np.array([0.1, 1e-3])
+    with pytest.warns(UserWarning, match="the statistic of 1 bin, the first is 1, is not known well after fits at 12 "
+                                         "values of nh: errors of nh are left out"):
+        fit, fitted = fit_given(lambda nh, bins, _errors: ((nh - 0.3) / sigma[bins]) ** 2, 2)
+    assert fit.reason.tolist() == ["ok", "nH coarse"]
+    assert fit.good().tolist() == [True, False]
+    assert len(set(fitted[1])) == 12
+    assert np.isnan([fit.nh_low[1], fit.nh_high[1]]).all()
+    assert fit.reasons(1) == ["nH coarse"]
+    assert fit.is_given("nh").tolist() == [False, False]
+
+
+@pytest.mark.parametrize(("statistic", "message"), [
+    (lambda nh, _bins, _errors: 50.0 * (nh > 0.33) + ((nh - 0.32) / 0.1) ** 2,
+     "changes by more than 2 times the rise of errors between values of nh that are 0.0001 apart"),
+    (lambda nh, _bins, _errors: np.nan if 0.252 < nh < 0.39 else ((nh - 0.3) / 0.03) ** 2,
+     "could not be found at a value of nh near its minimum"),
+])
+def test_the_warning_of_a_coarse_profile_states_its_cause(statistic, message):
+    with pytest.warns(UserWarning, match=f"the statistic of 1 bin, the first is 0, {message}: errors of nh are left"):
+        fit, _ = fit_given(statistic, 1)
+    assert fit.reason.tolist() == ["nH coarse"]
+
+
+@pytest.mark.full
+def test_each_of_300_bright_bins_has_errors_of_its_column_density():
+    columns = np.random.default_rng(2).uniform(0.01, 0.5, 300)
+    spectra, truth = scenes.draw_varied(FAMILY, columns, "nh", net=1e5)
+    fit = fit_bins(spectra, FAMILY, FitOptions(nh_is="free"), threads=2)
+    assert fit.reason.tolist() == ["ok"] * 300
+    check_pulls(fit, truth, ("nh", "kt", "norm"), rms=(0.85, 1.15))
 
 
 def test_threads_and_progress_change_nothing(free_nh):

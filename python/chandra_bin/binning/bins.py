@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from chandra_bin._checks.given import ImageLike, has_pixels
 from chandra_bin._checks.paths import path_text
 from chandra_bin._checks.units import QuantityLike, numbers, unit_of
 from chandra_bin.coords.given import CoordsLike, as_coords
+from chandra_bin.coords.pixel_areas import pixel_areas_arcsec2
 from chandra_bin.errors import InputError, counted
 
 from .outlines import Polygons, trace_polygons
@@ -322,15 +323,15 @@ class ContourBins:
         table["background_fraction"] = np.divide(sums.background, sums.counts, out=np.full(len(self), np.nan),
                                                  where=sums.counts > 0)
         table["brightness"] = sums.signal / self.npix * (u.count / u.pixel)
-        table["x"] = x * u.pixel
-        table["y"] = y * u.pixel
+        table["x"], table["y"] = x * u.pixel, y * u.pixel
         if coords is not None and coords.physical is not None:
             table["x_phys"], table["y_phys"] = coords.image_to_physical(x, y) * u.pixel
         if coords is not None and coords.sky is not None:
             table["ra"], table["dec"] = coords.image_to_sky(x, y, "icrs") * u.deg
         table["area_px"] = self.npix * u.pixel
         if coords is not None and coords.sky is not None:
-            table["area_arcsec2"] = bin_areas(self.binmap, self.npix, coords.pixel_areas_arcsec2) * u.arcsec**2
+            areas = bin_areas(self.binmap, self.npix, partial(pixel_areas_arcsec2, coords))
+            table["area_arcsec2"] = areas * u.arcsec**2
         table["elongation"] = elongation
         table["reached"] = self.reached & (self.signal >= 0) if reached is None else reached
         table["low_sn"] = sums.sn < LOW_SN
@@ -434,7 +435,7 @@ def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
     """Return the area of each bin, (bins,), from the areas of its own pixels, in the unit of ``area_of``.
 
     ``npix`` is the number of pixels of each bin. ``area_of`` returns the areas of pixels with centres at array
-    coordinates x, y, such as `ImageCoords.pixel_areas_arcsec2`, and NaN if a corner is off the sky. Such pixels count
+    coordinates x, y, such as `pixel_areas_arcsec2` of an image, and NaN if a corner is off the sky. Such pixels count
     with the mean area of the bin's others; bins without a pixel on the sky are NaN.
     """
     areas, known = np.zeros(len(npix)), np.zeros(len(npix))

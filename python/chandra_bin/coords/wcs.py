@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -354,58 +353,9 @@ class ImageCoords:
 
         return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
 
-    def pixel_areas_arcsec2(self, x: ArrayLike, y: ArrayLike) -> Floats:
-        """Return the sky areas, in arcsec^2, of the pixels with centres at these array coordinates, any shape.
-
-        Each is the area of the quadrangle of the pixel's corners; NaN if a corner is off the sky.
-        """
-        import erfa
-
-        def on_sphere(x: Floats, y: Floats) -> Floats:
-            lon, lat = self.image_to_sky(x, y)
-            return np.asarray(erfa.s2c(np.radians(lon), np.radians(lat)))
-
-        def areas(one: Floats, other: Floats) -> Floats:
-            return np.asarray(np.degrees(np.degrees(np.linalg.norm(np.cross(one, other), axis=-1) / 2)) * 3600.0**2)
-
-        return _of_diagonals(x, y, on_sphere, areas)
-
-    def pixel_areas_in(self, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> Floats:
-        """Return the areas of pixels in sky pixels (physical coordinates) of events; see `pixel_areas_arcsec2`."""
-        from .tangent_plane import sky_pixels_of
-
-        def on_plane(x: Floats, y: Floats) -> Floats:
-            return np.stack(sky_pixels_of(self, events, x, y), axis=-1)
-
-        def areas(one: Floats, other: Floats) -> Floats:
-            return np.asarray(np.abs(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]) / 2, np.float64)
-
-        return _of_diagonals(x, y, on_plane, areas)
-
     def _frame(self, name: str | None) -> Any:
         """Return the named frame; the image's own for None."""
         return self.frame if name is None else sky_frame(name, self._mjd)
-
-
-def _of_diagonals(x: ArrayLike, y: ArrayLike, convert: Callable[[Floats, Floats], Floats],
-                  made: Callable[[Floats, Floats], Floats]) -> Floats:
-    """Return what ``made`` makes of both diagonals of pixels, arrays (..., k), for x and y of any shape.
-
-    ``convert`` takes array coordinates to vectors (..., k): diagonals are the differences of the vectors of opposite
-    corners, from lower left to upper right and from lower right to upper left. Neighbouring pixels share corners: if
-    whole-number pixels fill most of a box, each corner is converted once.
-    """
-    x, y = np.broadcast_arrays(np.asarray(x), np.asarray(y))
-    if x.size and x.dtype.kind == y.dtype.kind == "i":
-        left, low = int(x.min()), int(y.min())
-        width, height = int(x.max()) - left + 2, int(y.max()) - low + 2
-        if width * height <= 2 * x.size:
-            at = convert(*(each - 0.5 for each in np.meshgrid(
-                np.arange(left, left + width, dtype=float), np.arange(low, low + height, dtype=float))))
-            areas = made(at[1:, 1:] - at[:-1, :-1], at[1:, :-1] - at[:-1, 1:])
-            return np.asarray(areas[y - low, x - left])
-    corner = {(dx, dy): convert(x + dx, y + dy) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)}
-    return made(corner[0.5, 0.5] - corner[-0.5, -0.5], corner[-0.5, 0.5] - corner[0.5, -0.5])
 
 
 def _undistorted(sky: WCS, first: Floats, second: Floats) -> tuple[Floats, Floats]:

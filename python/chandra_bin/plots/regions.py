@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.coords.pixel_areas import pixel_areas_arcsec2
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import printable
 from chandra_bin.regions import Region, Shape, convert_region
@@ -141,7 +142,7 @@ def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cl
     """Draw net brightness and net counts as functions of the radius."""
     curve = cluster.curve
     arcsec = coords.sky is not None
-    scale = float(np.sqrt(coords.pixel_areas_arcsec2(cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0
+    scale = float(np.sqrt(pixel_areas_arcsec2(coords, cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0
     left, bottom, width, height = place
     upper: Axes = figure.add_axes((left, bottom + 0.53 * height, width, 0.47 * height))
     lower: Axes = figure.add_axes((left, bottom, width, 0.47 * height), sharex=upper)

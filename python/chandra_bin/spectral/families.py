@@ -12,12 +12,14 @@ from chandra_bin._checks.memory import check_memory
 
 from .models import Emission, ThermalModel
 from .ogip import Response
-from .templates import FIT_BAND_KEV, Templates, fold, template_bytes
+from .templates import FIT_BAND_KEV, Templates, fold, rates_bytes
 
 __all__ = ["TemplateFamily"]
 
-# The memory is compared with the need after each of this many responses: tiles of one chip share a matrix.
-_CHECKED = 50
+# The memory of all matrices is extrapolated from this many responses on: tiles of one chip may share a matrix.
+_TELLING = 50
+# Rates that are in memory at once: the given ones, and twice those of another value, while they are joined.
+_COPIES = 3
 
 
 class TemplateFamily:
@@ -73,18 +75,17 @@ class TemplateFamily:
 
 
 def _held(responses: Iterable[Response], model: ThermalModel, band_kev: tuple[float, float]) -> Iterator[Response]:
-    """Yield responses that are held in memory, as long as they and the templates of all fit into it."""
+    """Yield responses that are held in memory, as long as the templates of all fit into what is left."""
     held, known, total = 0, set(), length_hint(responses)
     for number, (arf, rmf) in enumerate(responses, start=1):
         if id(rmf) not in known:
             known.add(id(rmf))
             held += sum(each.nbytes for each in (rmf.row_offsets, rmf.places, rmf.values))
-        if number % _CHECKED == 0:
-            channels = rmf.band(*band_kev)
-            wanted = max(total, number)
-            templates = template_bytes(wanted, len(model.kt_kev), channels.stop - channels.start)
-            check_memory(held * (wanted / number - 1) + templates, f"the matrices and templates of {wanted} responses",
-                         "give responses of tiles, which bins share, or fix the column density and the redshift")
+        channels, wanted = rmf.band(*band_kev), max(total, number)
+        matrices = held * (wanted / number - 1) if number >= _TELLING else 0
+        templates = _COPIES * wanted * rates_bytes(len(model.kt_kev), channels.stop - channels.start)
+        check_memory(matrices + templates, f"the matrices and templates of {wanted} responses",
+                     "give responses of tiles, which bins share, or fix the column density and the redshift")
         yield arf, rmf
 
 

@@ -108,7 +108,7 @@ class FitOptions(Options):
 
 def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions | None = None, *,
              threads: int = 1, progress: Callable[[float], object] | None = None,
-             engine: Engine | None = None, background: BackgroundModel | None = None) -> FitResult:
+             engine: Engine | None = None) -> FitResult:
     """Fit kT, abundance and norm of each bin to all its data sets at once.
 
     Parameters
@@ -123,9 +123,7 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     progress : callable, optional
         Called with the fraction done; what it raises stops the work.
     engine : Engine, optional
-        What minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
-    background : BackgroundModel, optional
-        That of these spectra for the statistic of the options; None: it is made.
+        It minimises the statistic: `SherpaEngine`, or by default the compiled kernel.
 
     Returns
     -------
@@ -154,17 +152,25 @@ def fit_bins(spectra: BinSpectra, templates: Templates | TemplateFamily, options
     ('ok', True)
     """
     options = FitOptions.or_defaults(options)
+    return fit_with_background(spectra, templates, options, background_model(spectra, options.statistic),
+                               threads=threads, progress=progress, engine=engine)
+
+
+def fit_with_background(spectra: BinSpectra, templates: Templates | TemplateFamily, options: FitOptions,
+                        model: BackgroundModel, *, threads: int = 1, progress: Callable[[float], object] | None = None,
+                        engine: Engine | None = None) -> FitResult:
+    """Fit bins as `fit_bins` does, with the background model of these spectra and of the statistic of the options."""
     given = given_templates(templates)
     _check_together(spectra, given)
-    net, off, noise = _net_counts(spectra, fitted_sets(spectra))
+    net, background, noise = _net_counts(spectra, fitted_sets(spectra))
     fixed = _fixed_abundance(options, given, net)
-    fits = Fits(engine or KernelEngine(), spectra, background or background_model(spectra, options.statistic),
-                _kt_limits(options, given), (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
+    fits = Fits(engine or KernelEngine(), spectra, model, _kt_limits(options, given),
+                (options.abundance_min, options.abundance_max), fixed, as_threads(threads))
     enough = (net > 0) & (net >= options.min_significance * noise)
     made = _fitted(fits, templates, options, enough, net >= options.min_counts_free, as_progress(progress))
-    made.rows.flags[off > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
+    made.rows.flags[background > options.max_background * np.maximum(net, 0)] |= FLAGS["background dominated"]
     without_effect = _remove_unfit(made.rows, enough, given.has_abundance)
-    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=off,
+    return _result(spectra, made, options, engine=fits.engine.name, net_counts=net, background_counts=background,
                    abundance_fixed=~np.isnan(fixed) | without_effect)
 
 
@@ -204,11 +210,13 @@ def _fitted(fits: Fits, templates: Templates | TemplateFamily, options: FitOptio
     if getattr(options, f"{name}_is") == "tied":
         rows, values, at_best = fit_tied(fits, of, enough, options.delta, rising_progress(progress))
         return _Fitted(rows, **{**others, name: values}, model=f"{at_best.model}; tied {name}")
-    rows, values, at_limit = fit_free(fits, of, enough & many, options.delta, rising_progress(progress))
-    open_error = enough & many & np.isfinite(values.value) & ~at_limit & np.isnan(values.low + values.high)
+    rows, values, at_limit, coarse = fit_free(fits, of, enough & many, options.delta, rising_progress(progress))
+    open_error = (enough & many & np.isfinite(values.value) & ~at_limit & ~coarse
+                  & np.isnan(values.low + values.high))
     words = {"nh": "nH", "redshift": "redshift"}[name]
     rows.flags[at_limit] |= FLAGS[f"{words} at limit"]
     rows.flags[open_error] |= FLAGS[f"{words} open"]
+    rows.flags[coarse] |= FLAGS[f"{words} coarse"]
     return _Fitted(rows, **{**others, name: values}, model=f"{given.model}; free {name}")
 
 
@@ -292,9 +300,9 @@ def fitted_sets(spectra: BinSpectra) -> NDArray[np.bool_]:
 def _net_counts(spectra: BinSpectra, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """Net counts, background and noise of each bin, over the data sets that are fitted."""
     counts = spectra.sum_over_bins(spectra.counts.sum(axis=1) * fitted)
-    off = np.zeros(spectra.bin.size) if spectra.off_counts is None else spectra.off_counts.sum(axis=1) * fitted
-    background = spectra.sum_over_bins(spectra.off_ratio * off)
-    noise = np.sqrt(counts + spectra.sum_over_bins(spectra.off_ratio**2 * off))
+    in_files = np.zeros(spectra.bin.size) if spectra.off_counts is None else spectra.off_counts.sum(axis=1) * fitted
+    background = spectra.sum_over_bins(spectra.off_ratio * in_files)
+    noise = np.sqrt(counts + spectra.sum_over_bins(spectra.off_ratio**2 * in_files))
     return counts - background, background, noise
 
 

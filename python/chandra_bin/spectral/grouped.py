@@ -136,7 +136,7 @@ class GroupedSpectra:
 
 
 def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, result: FitResult,
-                    obsid: Wholes, background: BackgroundModel | None = None) -> GroupedSpectra:
+                    obsid: Wholes) -> GroupedSpectra:
     """Return the spectra of bins, their backgrounds and best models, in groups of channels.
 
     Parameters
@@ -147,8 +147,6 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         The fit of these.
     obsid : array (datasets,) of int
         The observation of each data set.
-    background : BackgroundModel, optional
-        That of these spectra and the C-statistic, for callers that have it; None: it is made.
 
     Returns
     -------
@@ -156,7 +154,13 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         A group holds 25 counts of all data sets of its bin together, and 5 channels, or more; channels left at the
         upper end join the last group. Backgrounds are the expected ones, whose shape data sets share.
     """
-    expected_off = _expected(background or background_model(spectra, "cstat"), spectra, result)
+    return grouped_with_background(spectra, templates, result, obsid, background_model(spectra, "cstat"))
+
+
+def grouped_with_background(spectra: BinSpectra, templates: Templates | TemplateFamily, result: FitResult,
+                            obsid: Wholes, background: BackgroundModel) -> GroupedSpectra:
+    """Group spectra as `grouped_spectra` does, with the background model of these spectra and the C-statistic."""
+    expected_background = _expected(background, spectra, result)
     models = best_models(spectra, templates, result)
     given = given_templates(templates)
     is_fitted = fitted_sets(spectra)
@@ -167,8 +171,8 @@ def grouped_spectra(spectra: BinSpectra, templates: Templates | TemplateFamily, 
         groups = channel_groups(of_bin, LEAST_COUNTS, LEAST_CHANNELS)
         starts = np.flatnonzero(np.diff(groups, prepend=-1))
         for dataset in range(first, last):
-            parts.append(np.add.reduceat([spectra.counts[dataset], expected_off[dataset], models[dataset]], starts,
-                                         axis=1))
+            parts.append(np.add.reduceat([spectra.counts[dataset], expected_background[dataset], models[dataset]],
+                                         starts, axis=1))
             channels.append(starts)
             ends.append(np.append(starts[1:], of_bin.size))
     counts, expected, model = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))

@@ -31,6 +31,8 @@ FLAGS: dict[str, int] = {
     "error open": 32,
     "second minimum": 64,
     "background dominated": 1 << 11,
+    "nH coarse": 1 << 17,
+    "redshift coarse": 1 << 18,
     "poor fit": 1 << 12,
     "abundance at limit": 128,
     "abundance open": 256,
@@ -93,9 +95,9 @@ class FitResult:
         ``ok``, or the most serious of: ``no data`` (no data set with a response and exposure), ``too few counts``,
         ``degenerate`` (parameters that the data cannot separate), ``no minimum`` (the search did not converge),
         ``kT at limit``, ``error open`` (of kT or norm, on one side), ``second minimum`` (less than 1 above the first),
-        ``background dominated``, ``poor fit`` (goodness beyond 4 sigma), ``response missing`` (of one data set; the
-        others were fitted), ``abundance at limit``, ``abundance open`` (its error, on one side), and the same
-        of ``nH`` and ``redshift``.
+        ``background dominated``, ``nH coarse`` or ``redshift coarse`` (the profile over the free value is too coarse
+        for errors), ``poor fit`` (goodness beyond 4 sigma), ``abundance at limit``, ``abundance open`` (its error, on
+        one side), the same of ``nH`` and ``redshift``, ``response missing`` (of one data set; the others were fitted).
     flags
         int32: the bits of all reasons that apply; see ``reasons``.
     delta
@@ -175,7 +177,7 @@ class FitResult:
         """Return where ``nh`` or ``redshift`` has the given value, as bins with few counts have where it is free."""
         low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
         of_reasons = "nH" if name == "nh" else "redshift"
-        bits = FLAGS[f"{of_reasons} at limit"] | FLAGS[f"{of_reasons} open"]
+        bits = sum(FLAGS[f"{of_reasons} {what}"] for what in ("at limit", "open", "coarse"))
         return np.asarray(np.isfinite(getattr(self, name)) & np.isnan(low) & np.isnan(high) & (self.flags & bits == 0))
 
     @property

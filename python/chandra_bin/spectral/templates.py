@@ -17,6 +17,9 @@ FIT_BAND_KEV = (0.5, 7.0)
 """Where Chandra's ACIS is calibrated well and clusters outshine the background."""
 
 
+_ITEM_BYTES = np.dtype(np.float64).itemsize
+
+
 class Spectra(Protocol):
     """A `ThermalModel`, or another model on a grid of temperatures, that can be folded."""
 
@@ -106,19 +109,18 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
     reference: Rmf | None = None
     known: dict[bytes, Floats] = {}
     rates: list[Floats] = []
+    known_number = length_hint(responses)  # 0 for generators
     read: tuple[Rmf, Floats] | None = None  # of one observation, responses often share a matrix
     for arf, rmf in responses:
         check_pair(arf, rmf)
         if reference is None:
             reference, channels = rmf, rmf.band(*band_kev)
         _check_channels(rmf, reference, channels)
-        edges = rmf.edges_kev
-        if (key := edges.tobytes()) not in known:
-            known[key] = model.photons(edges).reshape(-1, len(edges) - 1)  # one product is 9 times faster than many
+        _need_memory(max(known_number, len(rates) + 1), len(rates), model, rmf, channels)
+        if (key := rmf.edges_kev.tobytes()) not in known:  # one product is 9 times faster than many
+            known[key] = model.photons(rmf.edges_kev).reshape(-1, len(rmf.energy_lo))
         if read is None or read[0] is not rmf:
             read = rmf, rmf.matrix(channels)
-        if not rates:
-            _need_memory(max(length_hint(responses), 1), model, channels)
         rates.append(known[key] @ _areas(arf, rmf, read[1], channels))
     if reference is None:
         raise InputError("responses is empty: give at least one ARF and RMF to fold the model through")
@@ -127,16 +129,22 @@ def fold(model: Spectra, responses: Iterable[Response], band_kev: tuple[float, f
                      model.describe(), getattr(model, "nh", np.nan), getattr(model, "redshift", np.nan))
 
 
-def _need_memory(responses: int, model: Spectra, channels: slice) -> None:
-    """Raise `InputError` where the templates of this many responses need more memory than is available."""
-    check_memory(template_bytes(responses, len(model.kt_kev), channels.stop - channels.start),
-                 f"the templates of {responses} responses", "give responses of tiles, which bins share, or a narrower "
-                 "band")
+def _need_memory(responses: int, folded: int, model: Spectra, rmf: Rmf, channels: slice) -> None:
+    """Raise `InputError` where the templates of this many responses need more memory than is available.
+
+    Those that are folded have their memory; all are copied when they are joined. The response that follows needs its
+    matrix twice, alone and times the area, and the photons of its energies twice, as emitted and as absorbed.
+    """
+    width, energies = channels.stop - channels.start, len(rmf.energy_lo)
+    rates = (2 * responses - folded) * rates_bytes(len(model.kt_kev), width)
+    working = 2 * rates_bytes(len(model.kt_kev), energies) + 2 * energies * width * _ITEM_BYTES
+    check_memory(rates + working, f"the templates of {responses} responses",
+                 "give responses of tiles, which bins share, or a narrower band")
 
 
-def template_bytes(responses: int, temperatures: int, channels: int) -> float:
-    """Return the memory that `fold` takes for its rates, bytes: they are joined after all have been folded."""
-    return 2.0 * responses * temperatures * 2 * channels * np.dtype(np.float64).itemsize
+def rates_bytes(temperatures: int, channels: int) -> int:
+    """Return the size of the rates of one response, bytes."""
+    return temperatures * 2 * channels * _ITEM_BYTES
 
 
 def _areas(arf: Arf | None, rmf: Rmf, matrix: Floats, channels: slice) -> Floats:

@@ -19,8 +19,8 @@ from .templates import Templates
 _TIED_STEP = 1e-4
 # Evaluations of the search for an end of the error of a tied value, and how near to delta it must be.
 _MOST_STEPS, _NEAR = 8, 0.03
-# Values at which bins are fitted at most, where the value is free, and how near they may be, as a part of the range.
-_MOST_NODES, _NEAREST = 200, 1e-4
+# Values at which a bin is fitted at most, where the value is free, and how near they may be, as a part of the range.
+_MOST_OF_BIN, _NEAREST = 200, 1e-4
 # An interval between two values is halved for a bin whose statistic rises from below delta to more than this times it.
 _STEEP = 3.0
 # Below this many times delta at the far end, the middle is expected to be within WITHIN and is fitted with errors.
@@ -152,42 +152,47 @@ class _TiedSearch:
 
 
 def fit_free(fits: Fits, of: Varied, free: NDArray[np.bool_], delta: float, progress: Any
-             ) -> tuple[Rows, Values, NDArray[np.bool_]]:
+             ) -> tuple[Rows, Values, NDArray[np.bool_], NDArray[np.bool_]]:
     """Fit all bins, with a value of its own in each bin that is ``free``, and the given one in the others.
 
-    Returns the results, the values with their errors, and where the value is at a limit. Results and errors are those
-    of the profile over the value too: the bins are fitted at a common set of values, which is made finer where the
-    statistic of a bin rises steeply. Warns of bins whose profile is still too coarse then; the errors of their value
-    are NaN.
+    Returns the results, the values with their errors, where the value is at a limit, and the bins whose profile is too
+    coarse for errors. Results and errors are those of the profile over the value too: each bin is fitted at several
+    values, which are made denser where its statistic rises steeply. Warns of bins whose profile is still too coarse
+    then; the errors of their value are NaN.
     """
     rows = fits(of.family.given, np.where(free, np.nan, delta), progress(0.05))
     values, at_limit = Values.fixed(of.given, free.size), np.zeros(free.size, np.bool_)
     search = _FreeSearch(fits, of, delta, progress)
-    coarse = search.run(free)
+    search.run(free)
     progress(1)
-    nodes, at_nodes = np.array(sorted(search.rows)), [search.rows[node] for node in sorted(search.rows)]
-    stacked = np.stack([each.values for each in at_nodes])
-    flags = np.stack([each.flags for each in at_nodes])
+    coarse, offsets = search.coarse(), fits.spectra.offsets
     for place in np.flatnonzero(free):
-        known = np.isfinite(stacked[:, place, STATISTIC])
-        rows.evaluations[place] = sum(int(each.evaluations[place]) for each in at_nodes)
-        if not known.any():
-            rows.flags[place] = np.bitwise_or.reduce(flags[:, place])
+        found = search.of_bins[place]
+        nodes = sorted(value for value, each in found.items() if np.isfinite(each.row[STATISTIC]))
+        rows.evaluations[place] = search.evaluations[place]
+        if not nodes:
+            rows.flags[place] = np.bitwise_or.reduce([each.flags for each in found.values()])
             values.value[place] = np.nan
             continue
-        made = profiled(nodes[known], stacked[known, place], flags[known, place], delta)
+        known = [found[value] for value in nodes]
+        made = profiled(np.array(nodes), np.stack([each.row for each in known]),
+                        np.array([each.flags for each in known], np.int32), delta)
         rows.values[place], rows.flags[place] = made.row, made.flags
-        nearest = np.flatnonzero(known)[np.argmin(np.abs(nodes[known] - made.value))]
-        of_bin = slice(*fits.spectra.offsets[place: place + 2])
-        rows.amounts[of_bin] = at_nodes[nearest].amounts[of_bin]
+        nearest = known[np.argmin(np.abs(np.array(nodes) - made.value))]
+        rows.amounts[offsets[place]: offsets[place + 1]] = nearest.amounts
         values.value[place], values.low[place], values.high[place] = made.value, made.low, made.high
-        at_limit[place] = made.value <= nodes[0] or made.value >= nodes[-1]
-    if coarse.any():
-        values.low[coarse] = values.high[coarse] = np.nan
-        warn(f"the statistic of {counted(np.count_nonzero(coarse), 'bin')}, the first is "
-             f"{fits.spectra.bins[coarse][0]}, changes too steeply with {of.name} for {len(nodes)} values: errors of "
-             f"{of.name} are left out, and those of kT, abundance and norm are coarse; narrow the range of {of.name}")
-    return rows, values, at_limit
+        at_limit[place] = made.value <= of.nodes[0] or made.value >= of.nodes[-1]
+    values.low[coarse] = values.high[coarse] = np.nan
+    return rows, values, at_limit, coarse
+
+
+@dataclass(frozen=True, eq=False)
+class _AtValue:
+    """The results of one bin at one value."""
+
+    row: Floats
+    flags: int
+    amounts: Floats
 
 
 class _FreeSearch:
@@ -197,62 +202,90 @@ class _FreeSearch:
     """
 
     def __init__(self, fits: Fits, of: Varied, delta: float, progress: Any) -> None:
-        self.rows: dict[float, Rows] = {}
+        bins = fits.spectra.bins.size
+        self.of_bins: list[dict[float, _AtValue]] = [{} for _ in range(bins)]
+        self.evaluations = np.zeros(bins, np.int32)
         self._fits, self._of, self._delta, self._progress = fits, of, delta, progress
+        self._nearest = _NEAREST * float(of.nodes[-1] - of.nodes[0])
+        self._statistics: dict[float, Floats] = {}
         self._tried: dict[float, NDArray[np.bool_]] = {}
         self._with_errors: dict[float, NDArray[np.bool_]] = {}
 
-    def run(self, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Fit the bins that are free; return those that would need more values than there may be."""
+    def run(self, free: NDArray[np.bool_]) -> None:
+        """Fit the bins that are free, until each has errors near its least statistic and no interval is wanted."""
         nothing = np.zeros(free.size, np.bool_)
         for value in self._of.nodes.tolist():
             self._fit(value, free, nothing)
-        while (wanted := self._wanted()) and len(self.rows) < _MOST_NODES:
-            for each in wanted[: _MOST_NODES - len(self.rows)]:
+        while wanted := self._wanted() or self._without_errors():  # fits with errors may find lower minima
+            for each in wanted:
                 self._fit(each.middle, each.bins, each.shallow)
-        rises = self._rises()
-        for place, value in enumerate(sorted(self.rows)):
-            near = (rises[place] < WITHIN * self._delta) & ~self._with_errors[value]
-            if near.any():
-                self._fit(value, near, near)
-        coarse = nothing.copy()
+
+    def coarse(self) -> NDArray[np.bool_]:
+        """Return the bins whose profile is too coarse for errors, with a warning for each cause."""
+        left = np.zeros((2, self.evaluations.size), np.bool_)
+        failed = left[0].copy()
         for each in self._steep():
-            coarse |= each.bins
-        return coarse
+            left[int(each.width > self._nearest)] |= each.bins
+            failed |= each.bins & self._tried.get(each.middle, np.False_)
+        too_many = left[1] & ~failed
+        too_steep = left[0] & ~failed & ~too_many
+        name = self._of.name
+        for bins, what in ((failed, f"could not be found at a value of {name} near its minimum"),
+                           (too_many, f"is not known well after fits at {_MOST_OF_BIN} values of {name}"),
+                           (too_steep, f"changes by more than {_STEEP - 1:g} times the rise of errors between values "
+                            f"of {name} that are {self._nearest:.2g} apart")):
+            if bins.any():
+                warn(f"the statistic of {counted(np.count_nonzero(bins), 'bin')}, the first is "
+                     f"{self._fits.spectra.bins[bins][0]}, {what}: errors of {name} are left out, and those of kT, "
+                     f"abundance and norm are coarse; narrow the range of {name}")
+        return np.asarray(failed | left.any(axis=0))
 
     def _fit(self, value: float, bins: NDArray[np.bool_], with_errors: NDArray[np.bool_]) -> None:
         """Fit bins at a value, and keep what other bins have there."""
         delta = np.where(bins, np.where(with_errors, self._delta, 0.0), np.nan)
         made = self._fits(self._of.at(value), delta, self._progress(0.05))
-        if (old := self.rows.get(value)) is not None:
-            sets = np.repeat(bins, np.diff(self._fits.spectra.offsets))
-            made = Rows(np.where(bins[:, np.newaxis], made.values, old.values), np.where(bins, made.flags, old.flags),
-                        made.evaluations + old.evaluations, np.where(sets[:, np.newaxis], made.amounts, old.amounts))
-            bins, with_errors = bins | self._tried[value], with_errors | self._with_errors[value]
-        self.rows[value], self._tried[value], self._with_errors[value] = made, bins, with_errors
+        offsets = self._fits.spectra.offsets
+        for place in np.flatnonzero(bins).tolist():  # copies of rows: most bins are not fitted at most values
+            self.of_bins[place][value] = _AtValue(made.values[place].copy(), int(made.flags[place]),
+                                                  made.amounts[offsets[place]: offsets[place + 1]].copy())
+        self.evaluations += made.evaluations
+        statistics = self._statistics.get(value, np.nan)
+        self._statistics[value] = np.where(bins, made.values[:, STATISTIC], statistics)
+        self._tried[value] = bins | self._tried.get(value, np.False_)
+        self._with_errors[value] = with_errors | self._with_errors.get(value, np.False_)
 
     def _rises(self) -> Floats:
         """Return the statistics (values, bins) above the least of each bin; NaN where a bin was not fitted."""
-        table = np.stack([self.rows[value].values[:, STATISTIC] for value in sorted(self.rows)])
+        table = np.stack([self._statistics[value] for value in sorted(self._statistics)])
         least = np.min(np.where(np.isfinite(table), table, np.inf), axis=0)
         return np.asarray(table - np.where(np.isfinite(least), least, np.nan))
 
     def _wanted(self) -> list["_Interval"]:
-        """Return the intervals to halve, those first that most bins need."""
-        nearest = _NEAREST * (self._of.nodes[-1] - self._of.nodes[0])
+        """Return the intervals to halve, for the bins that may be fitted at more values."""
+        left = _MOST_OF_BIN - np.sum(list(self._tried.values()), axis=0)
         found = []
         for each in self._steep():
-            bins = each.bins & ~self._tried.get(each.middle, np.False_)
-            if each.width > nearest and bins.any():
+            bins = each.bins & ~self._tried.get(each.middle, np.False_) & (left > 0)
+            if each.width > self._nearest and bins.any():
+                left -= bins
                 found.append(replace(each, bins=bins, shallow=each.shallow & bins))
-        return sorted(found, key=lambda each: -np.count_nonzero(each.bins))
+        return found
+
+    def _without_errors(self) -> list["_Interval"]:
+        """Return the values at which bins are near their least statistic, and have no errors."""
+        found = []
+        for value, rise in zip(sorted(self._statistics), self._rises(), strict=True):
+            near = (rise < WITHIN * self._delta) & ~self._with_errors[value]
+            if near.any():
+                found.append(_Interval(value, 0.0, near, near))
+        return found
 
     def _steep(self) -> list["_Interval"]:
         """Return the intervals in which the statistic of a bin is low at one end, and high at the other.
 
         Each bin has values of its own: its intervals are those between two of these.
         """
-        values, rises = np.array(sorted(self.rows)), self._rises()
+        values, rises = np.array(sorted(self._statistics)), self._rises()
         above = np.full(rises.shape[1], -1)  # the next value of each bin
         found = []
         for low in range(len(values) - 1, -1, -1):

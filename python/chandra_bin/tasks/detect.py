@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.options import Options
+from chandra_bin.coords.pixel_areas import pixel_areas_arcsec2
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
@@ -185,12 +186,12 @@ def _pixel_arcsec(coords: ImageCoords, radii: NDArray[Any]) -> Any:
     """Return the side of pixels in arcsec: of each pixel with a radius, or one number where all agree to 0.1 %."""
     ny, nx = radii.shape
     x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
-    sides = np.sqrt(coords.pixel_areas_arcsec2(x, y))
+    sides = np.sqrt(pixel_areas_arcsec2(coords, x, y))
     if np.ptp(sides) <= _SAME_SCALE * sides.mean():
         return sides.mean()
     made = np.full(radii.shape, np.nan)
     rows, columns = np.nonzero(radii > 0)
-    made[rows, columns] = np.sqrt(coords.pixel_areas_arcsec2(columns, rows))
+    made[rows, columns] = np.sqrt(pixel_areas_arcsec2(coords, columns, rows))
     return made
 
 
@@ -272,7 +273,7 @@ def _columns(found: Detection, image: Image, exposure: Image | None, coords: Ima
     columns: list[NewColumn] = []
     if coords.sky is not None:
         lon, lat = coords.image_to_sky(of("x"), of("y"), coords.equatorial)
-        degrees = np.sqrt(coords.pixel_areas_arcsec2(of("x"), of("y"))) / 3600
+        degrees = np.sqrt(pixel_areas_arcsec2(coords, of("x"), of("y"))) / 3600
         columns += [NewColumn("RA", "1D", lon, "deg"), NewColumn("DEC", "1D", lat, "deg"),
                     NewColumn("RA_ERR", "1D", of("x_err") * degrees, "deg"),
                     NewColumn("DEC_ERR", "1D", of("y_err") * degrees, "deg")]

@@ -17,9 +17,9 @@ from chandra_bin.spectral.backgrounds import background_model
 from chandra_bin.spectral.binned import MISSING, BinSpectra
 from chandra_bin.spectral.engines import Engine
 from chandra_bin.spectral.families import TemplateFamily
-from chandra_bin.spectral.fit import FitOptions, fit_bins
+from chandra_bin.spectral.fit import FitOptions, fit_with_background
 from chandra_bin.spectral.fit_table import FitFile
-from chandra_bin.spectral.grouped import grouped_spectra
+from chandra_bin.spectral.grouped import grouped_with_background
 from chandra_bin.spectral.models import KT_LIMITS_KEV, ModelOptions, thermal_model
 from chandra_bin.spectral.ogip import Response, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.results import FitResult
@@ -130,8 +130,8 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         templates = family.given if family else fold(plasma, of_tiles, band_kev)
         binned = given.joined(spectra, templates)
         backgrounds = background_model(binned, options.statistic)
-        result = fit_bins(binned, family or templates, options, threads=threads, progress=progress, engine=engine,
-                          background=backgrounds)
+        result = fit_with_background(binned, family or templates, options, backgrounds, threads=threads,
+                                     progress=progress, engine=engine)
         redshift = float(result.redshift[0]) if options.redshift_is == "tied" else model.redshift
         lines: dict[str, Any] = {
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
@@ -139,8 +139,10 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
                        redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
-        grouped = grouped_spectra(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS,
-                                  backgrounds if options.statistic == "cstat" else None)
+        if options.statistic != "cstat":
+            backgrounds = background_model(binned, "cstat")
+        grouped = grouped_with_background(binned, family or templates, result, binned.group // _KINDS_OF_CHIPS,
+                                          backgrounds)
         with outputs.open(shown) as file:
             grouped.write(file, history("fit", {**lines, "binmap_id": made.binmap_id}))
     return FittedSpectra(binned, result)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.binning.bins import bin_areas
+from chandra_bin.coords.pixel_areas import pixel_areas_in
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import InputError, counted, rename_hint, warn
@@ -312,7 +314,7 @@ def _areas(events: ImageCoords, bins: BinPixels) -> Floats:
     if physical_agree(events, image):
         (xx, xy), (yx, yy) = image.need_physical().matrix
         return np.asarray(bins.pixels * abs(float(xx * yy - xy * yx)), np.float64)
-    areas = bin_areas(bins.labels, bins.pixels, lambda x, y: image.pixel_areas_in(events, x, y))
+    areas = bin_areas(bins.labels, bins.pixels, partial(pixel_areas_in, image, events))
     # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
     return np.where(np.isfinite(areas), areas, bins.pixels * image.pixel_area_arcsec2 / events.pixel_area_arcsec2)
 

@@ -41,6 +41,10 @@ constexpr double kBetter = 1e-3;
 constexpr double kSecond = 1;
 constexpr double kFirstAbundance = 0.3;
 constexpr int kMostRestarts = 3, kMostProfileSteps = 40;
+// Steps of a profile after which brackets are halved, as at a jump, and the width of a bracket that ends the search, as a
+// part of its outer end.
+constexpr int kParabolicSteps = 12;
+constexpr double kClosed = 1e-4;
 // Searches for amounts that follow each other: the first is right within 1e-8 of the statistic, and each Newton step
 // doubles the digits.
 constexpr int kAmountSearches = 3;
@@ -49,6 +53,35 @@ using Free = std::array<bool, 3>;
 struct ProfileEnd {
     std::optional<Parameters> at;  // none: open
     std::optional<Minimum> better;
+};
+
+// Where a profile passes `delta`: between the furthest distance from the minimum at which it has risen by less, and the
+// nearest one, if there is any, at which it has risen by more.
+struct Bracket {
+    double delta;
+    double inner = 0, inner_rise = 0;
+    std::optional<double> outer;
+    double outer_rise = 0;
+
+    bool is_closed() const { return outer && *outer - inner < kClosed * *outer; }
+
+    void add(double distance, double rise) {
+        if (rise < delta) {
+            inner = distance;
+            inner_rise = std::max(rise, 0.0);
+        } else {
+            outer = distance;
+            outer_rise = rise;
+        }
+    }
+
+    // Where to look next: further out, or within, by the parabola through both ends, or at the middle.
+    double next(bool at_middle) const {
+        if (!outer) return inner * (inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0);
+        const double from = std::sqrt(inner_rise), to = std::sqrt(outer_rise);
+        const double part = (std::sqrt(delta) - from) / (to - from);
+        return inner + (*outer - inner) * (at_middle ? 0.5 : std::clamp(part, 0.05, 0.95));
+    }
 };
 
 class BinFit {
@@ -219,12 +252,13 @@ private:
         return 30;
     }
 
+    // Where to begin at a distance: by the covariance, or in the proportions of the last point, at `last_distance`.
     Parameters shifted(std::size_t p, double sign, double distance, const std::optional<Minimum>& last,
                        double last_distance) const {
         Parameters to;
         for (std::size_t q = 0; q < 3; ++q) {
             double move = sign * distance * (q == p ? 1 : covariance_[p][q] / covariance_[p][p]);
-            if (last && q != p) {  // in the proportion that the last point has shown
+            if (last && q != p) {
                 const double seen = q == kAbundance ? last->at[q] - best_.at[q] : std::log(last->at[q] / best_.at[q]);
                 move = seen * distance / last_distance;
             }
@@ -240,13 +274,15 @@ private:
     }
 
     // The point of a profile that is below the one found, beyond a table point: with the parameter held, or, where it is
-    // kT, further from the minimum. The one found, where none is lower by more than the profile's tolerance.
+    // kT, further from the minimum and not yet risen by delta. The one found, where none is lower by more than the
+    // profile's tolerance.
     Minimum lower_beside(std::size_t p, double sign, const Minimum& found, const Free& others) {
         const double tolerance = kProfileTolerance * delta_;
         if (p != kKt) return beside_table_points(found, others, tolerance);
         const std::optional<Minimum> there = in_next_segment(found, sign, free_, tolerance);
         const bool further = there && sign * (there->at[kKt] - found.at[kKt]) > 0;
-        return further && there->statistic < found.statistic - tolerance ? *there : found;
+        const double least = std::min(found.statistic - tolerance, best_.statistic + delta_);
+        return further && there->statistic < least ? *there : found;
     }
 
     // Where the statistic, minimised over the other parameters, has risen by delta.
@@ -254,47 +290,33 @@ private:
         const double delta = delta_, most = room(p, sign);
         Free others = free_;
         others[p] = false;
-        double inner = 0, inner_rise = 0, outer = 0, outer_rise = 0;
+        Bracket bracket{delta};
         double distance = std::sqrt(delta * covariance_[p][p]);
         std::optional<Minimum> last;
-        double last_distance = 0;
         if (!(most > 0)) return {};
         for (int step = 0; step < kMostProfileSteps; ++step) {
             const bool at_bound = distance >= most;
             distance = std::min(distance, most);
-            Minimum here = minimiser_.minimise(shifted(p, sign, distance, last, last_distance), others, 1e-4 * delta);
-            const bool at_end = std::abs(here.statistic - best_.statistic - delta) < kProfileTolerance * delta
-                                || (outer > 0 && outer - inner < 1e-4 * outer);
-            if (at_end) {
+            Minimum here = minimiser_.minimise(shifted(p, sign, distance, last, bracket.inner), others, 1e-4 * delta);
+            if (std::abs(here.statistic - best_.statistic - delta) < kProfileTolerance * delta || bracket.is_closed()) {
                 const Minimum lower = lower_beside(p, sign, here, others);
-                if (lower.statistic == here.statistic) return {here.at, std::nullopt};
-                here = lower;  // the end is further out: the outer point belongs to another valley
+                const bool is_end = lower.statistic == here.statistic || lower.statistic - best_.statistic >= delta;
+                if (is_end) return {lower.at, std::nullopt};
+                here = lower;  // the end is further out, and the outer end of the bracket belongs to another valley
                 distance = apart(p, here.at);
-                outer = 0;
+                bracket.outer.reset();
             }
             const double rise = here.statistic - best_.statistic;
             if (rise < -kBetter) {
                 Minimum better = minimiser_.minimise(here.at, free_, kTolerance);
                 if (better.statistic < best_.statistic - kBetter) return {std::nullopt, better};
             }
+            bracket.add(distance, rise);
             if (rise < delta) {
                 if (at_bound) return {};
-                inner = distance;
-                inner_rise = std::max(rise, 0.0);
                 last = here;  // never one beyond the end, which may lie in the valley of another minimum
-                last_distance = distance;
-            } else {
-                outer = distance;
-                outer_rise = rise;
             }
-            if (outer == 0) {
-                distance *= inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0;
-                continue;
-            }
-            const double from = std::sqrt(inner_rise), to = std::sqrt(outer_rise);
-            const double part = (std::sqrt(delta) - from) / (to - from);
-            // After some steps that have not met it, such as at a jump of the profile, halves.
-            distance = inner + (outer - inner) * (step > 12 ? 0.5 : std::clamp(part, 0.05, 0.95));
+            distance = bracket.next(step > kParabolicSteps);
         }
         return {};
     }

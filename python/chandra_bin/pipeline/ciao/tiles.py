@@ -57,7 +57,9 @@ class _Task:
     chip: int
     tile: Tile | None = None
     has_histogram: bool = True
-    """Whether the histogram of the chip is that of the present files; after a failure an earlier one may be there."""
+    """Whether the aspect histogram of the chip was made of the present events and aspect files.
+
+    Where asphist failed, the folder may hold a histogram of earlier events."""
 
     @property
     def name(self) -> str:
