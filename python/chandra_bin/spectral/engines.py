@@ -1,4 +1,4 @@
-"""What fits the bins: the protocol of engines, and the one that hands each bin to Sherpa."""
+"""Engines, which fit bins: their protocol, and the engine that hands each bin to Sherpa."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, as_completed
@@ -51,7 +51,7 @@ class Rows:
 
 
 class Engine(Protocol):
-    """What minimises the statistic of each bin, and finds the errors of its parameters."""
+    """Minimises the statistic of each bin, and finds the errors of its parameters."""
 
     @property
     def name(self) -> str:

@@ -26,17 +26,6 @@ _FINEST_PX = 4.0
 
 
 @dataclass(frozen=True, eq=False)
-class PlacesOfBins:
-    """Places of the pixels of all bins, arrays (n,): the same for all observations."""
-
-    at: tuple[Wholes, Wholes]
-    """Rows and columns of the binmap."""
-    ra: Floats
-    """Degrees, ICRS."""
-    dec: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class PixelsOfBins:
     """The pixels of all bins on the sky of an observation, arrays (n,)."""
 
@@ -44,20 +33,15 @@ class PixelsOfBins:
     x: Floats
     """Sky pixels of the events."""
     y: Floats
-    ra: Floats
-    """Degrees, ICRS."""
-    dec: Floats
     bins: int
     """Number of bins."""
     tiles: int
     """Number of responses of the observation."""
 
     @classmethod
-    def of(cls, bins: BinPixels, places: PlacesOfBins, events: Events, tiles: int) -> Self:
-        """Return the pixels of bins on the sky of some events."""
-        row, column = places.at
-        return cls(bins.labels[places.at], *sky_pixels_of(ImageCoords(bins.image.header), events.coords, column, row),
-                   places.ra, places.dec, len(bins.numbers), tiles)
+    def of(cls, bins: BinPixels, at: tuple[Wholes, Wholes], events: Events, tiles: int) -> Self:
+        """Return the pixels of bins at rows and columns of the binmap on the sky of some events."""
+        return cls(bins.labels[at], *sky_pixels_of_bins(bins, at, events), len(bins.numbers), tiles)
 
     def on(self, grid: Grid) -> "PixelsOnGrid":
         """Return the places of the pixels on a grid of exposures."""
@@ -113,10 +97,16 @@ def pixels_of_events(events: Events, bins: BinPixels, chosen: NDArray[np.intp] |
     return inside, row[inside].astype(np.int64), column[inside].astype(np.int64)
 
 
-def places_of(bins: BinPixels) -> PlacesOfBins:
-    """Return where the pixels of all bins are on the sky."""
-    y, x = np.nonzero(bins.labels >= 0)
-    return PlacesOfBins((y, x), *ImageCoords(bins.image.header).image_to_sky(x, y, "icrs"))
+def places_of(bins: BinPixels) -> tuple[Wholes, Wholes]:
+    """Return the rows and columns of the pixels of all bins."""
+    row, column = np.nonzero(bins.labels >= 0)
+    return row, column
+
+
+def sky_pixels_of_bins(bins: BinPixels, at: tuple[Wholes, Wholes], events: Events) -> tuple[Floats, Floats]:
+    """Return the sky pixels (n,) of events at rows and columns of the binmap; NaN more than 90 degrees away."""
+    row, column = at
+    return sky_pixels_of(ImageCoords(bins.image.header), events.coords, column, row)
 
 
 def grid_around(bins: BinPixels, events: Events, pixels: PixelsOfBins) -> Grid:

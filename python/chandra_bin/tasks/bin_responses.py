@@ -15,7 +15,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
+from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import history
 from ._observed import observed
@@ -137,7 +137,7 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
     return found
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins,
+def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: tuple[Wholes, Wholes],
                  tiles: dict[int, ResponseTile]) -> tuple[ResponseWeights, BinsWithFiles]:
     arfs = read_areas(list(tiles.values()))
     events = read_places(name)

@@ -27,7 +27,7 @@ from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
-from ._bin_exposure import PixelsOfBins, PlacesOfBins, grid_around, pixels_of_events, places_of, read_places
+from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
 from ._common import history, listed, reporting
@@ -216,15 +216,16 @@ def areas_of(bins: BinPixels) -> dict[int, float]:
     return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: PlacesOfBins, tiles: Sequence[ResponseTile],
-                 of_obs: list[int], options: WeightOptions) -> tuple[ResponseWeights, BinsOfObservation]:
+def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Wholes, Wholes],
+                 tiles: Sequence[ResponseTile], of_obs: list[int], options: WeightOptions
+                 ) -> tuple[ResponseWeights, BinsOfObservation]:
     events = read_places(name)
-    pixels = PixelsOfBins.of(bins, places, events, len(of_obs))
+    pixels = PixelsOfBins.of(bins, at, events, len(of_obs))
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
     seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
     seconds /= fractions
-    counts = _counts(events, name, bins, places.at, pixels, tile_of)
+    counts = _counts(events, name, bins, at, pixels, tile_of)
     total = seconds.sum(axis=1)
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
@@ -263,7 +264,8 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
     grid = grid_around(bins, events, pixels)
     places = pixels.on(grid)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    kept = _vignetting(events, tiles, how.axis)
+    middles = _middles(events, tiles)
+    kept = _vignetting(events, tiles, middles, how.axis)
     seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
     tile_of: dict[int, Wholes] = {}
     for view in how.views:
@@ -276,7 +278,7 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
             if not chosen:
                 lost += np.bincount(bin_of, exposed, pixels.bins)
             elif seen.size:
-                nearest, arcmin = _nearest(tiles, chosen, pixels, seen) if has_place else (
+                nearest, arcmin = _nearest(middles, chosen, pixels, seen) if has_place else (
                     np.full(seen.size, chosen[0]),
                     _off_axis_arcmin(pixels.x[seen], pixels.y[seen], how.axis))
                 tile_of[view.chip] = np.full(len(pixels.bin), chosen[0])
@@ -310,15 +312,23 @@ def _off_axis_arcmin(x: Floats, y: Floats, axis: Floats) -> Floats:
     return angle
 
 
-def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> Floats:
+def _middles(events: Events, tiles: Sequence[ResponseTile]) -> Floats:
+    """Return the middles of tiles, (2, tiles) sky pixels of the events; NaN for tiles without a place."""
+    made = np.full((2, len(tiles)), np.nan)
+    placed = np.isfinite([tile.ra_deg + tile.dec_deg for tile in tiles])
+    ra, dec = np.array([(tile.ra_deg, tile.dec_deg) for tile in tiles])[placed].T
+    made[:, placed] = events.coords.sky_to_physical(ra, dec, "icrs")
+    return made
+
+
+def _vignetting(events: Events, tiles: Sequence[ResponseTile], middles: Floats, axis: Floats) -> Floats:
     """Return the vignetting (tiles,) at the middles of tiles, which their ARFs include; 1 for tiles without a place.
 
     Raises `InputError` for places that the mirror does not reach.
     """
     made = np.ones(len(tiles))
     placed = np.flatnonzero([np.isfinite(tile.ra_deg + tile.dec_deg) for tile in tiles])
-    ra, dec = (np.array([getattr(tile, name) for tile in tiles])[placed] for name in ("ra_deg", "dec_deg"))
-    angle = _off_axis_arcmin(*events.coords.sky_to_physical(ra, dec, "icrs"), axis)
+    angle = _off_axis_arcmin(middles[0, placed], middles[1, placed], axis)
     made[placed] = np.where(np.isfinite(angle), acis.vignetting(np.nan_to_num(angle)), 0)
     if (made <= 0).any():
         tile = tiles[int(np.argmax(made <= 0))]
@@ -327,23 +337,22 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], axis: Floats) -> 
     return made
 
 
-def _nearest(tiles: Sequence[ResponseTile], chosen: Sequence[int], pixels: PixelsOfBins, seen: Wholes
-             ) -> tuple[Wholes, Floats]:
-    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin."""
-    first = tiles[chosen[0]]
+def _nearest(middles: Floats, chosen: Sequence[int], pixels: PixelsOfBins, seen: Wholes) -> tuple[Wholes, Floats]:
+    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
+
+    ``middles`` are those of all tiles, (2, tiles) sky pixels of the events: distances on this plane are right near the
+    poles and across RA 0.
+    """
     nearest, arcmin = np.empty(len(seen), np.int64), np.empty(len(seen))
     for begin in range(0, len(seen), _PIXELS):
         part = slice(begin, begin + _PIXELS)
-        ra = (pixels.ra[seen[part]] - first.ra_deg + 180) % 360 - 180
-        dec = pixels.dec[seen[part]]
-        east = np.cos(np.radians(dec))
-        least, index = np.full(len(ra), np.inf, np.float32), np.full(len(ra), chosen[0])
+        x, y = pixels.x[seen[part]], pixels.y[seen[part]]
+        least, index = np.full(len(x), np.inf, np.float32), np.full(len(x), chosen[0])
         for each in chosen:
-            across = ra - ((tiles[each].ra_deg - first.ra_deg + 180) % 360 - 180)
-            square = ((across * east) ** 2 + (dec - tiles[each].dec_deg) ** 2).astype(np.float32)
+            square = ((x - middles[0, each]) ** 2 + (y - middles[1, each]) ** 2).astype(np.float32)
             nearer = square < least
             least[nearer], index[nearer] = square[nearer], each
-        nearest[part], arcmin[part] = index, 60 * np.sqrt(least)
+        nearest[part], arcmin[part] = index, np.sqrt(least) * (acis.PIXEL_ARCSEC / 60)
     return nearest, arcmin
 
 

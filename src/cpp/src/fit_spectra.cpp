@@ -41,8 +41,8 @@ constexpr double kBetter = 1e-3;
 constexpr double kSecond = 1;
 constexpr double kFirstAbundance = 0.3;
 constexpr int kMostRestarts = 3, kMostProfileSteps = 40;
-// Steps of a profile after which brackets are halved, as at a jump, and the width of a bracket that ends the search, as a
-// part of its outer end.
+// Steps of a profile after which brackets are halved, as at a jump, and the width of a bracket that ends the search, as
+// a part of its outer end.
 constexpr int kParabolicSteps = 12;
 constexpr double kClosed = 1e-4;
 // Searches for amounts that follow each other: the first is right within 1e-8 of the statistic, and each Newton step
@@ -273,8 +273,8 @@ private:
         return std::abs(p == kAbundance ? at[p] - best_.at[p] : std::log(at[p] / best_.at[p]));
     }
 
-    // The point of a profile that is below the one found, beyond a table point: with the parameter held, or, where it is
-    // kT, further from the minimum and not yet risen by delta. The one found, where none is lower by more than the
+    // The point of a profile that is below the one found, beyond a table point: with the parameter held, or, where it
+    // is kT, further from the minimum and not yet risen by delta. The one found, where none is lower by more than the
     // profile's tolerance.
     Minimum lower_beside(std::size_t p, double sign, const Minimum& found, const Free& others) {
         const double tolerance = kProfileTolerance * delta_;
