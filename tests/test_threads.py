@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import chandra_bin
 import spectral_scenes
+from chandra_bin._kernels._nearest_values import nearest_values
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.regions import parse_regions
@@ -39,6 +40,12 @@ def passing() -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
+def spread() -> NDArray[np.float64]:
+    values = COUNTS.astype(np.float64)
+    nearest_values((COUNTS > 4).astype(np.uint8), threads=2, progress=None, values=values)
+    return values
+
+
 CALLS: dict[str, Callable[[], Any]] = {
     "bin_spectra": lambda: chandra_bin.bin_spectra(BINMAP, CHANNELS, x=X, y=Y, threads=2),
     "boxes": lambda: cover_with_boxes(BINMAP).x,
@@ -48,6 +55,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "event_histogram": lambda: chandra_bin.event_histogram(
         X, Y, x_range=(0, 140), y_range=(0, 140), shape=(70, 70), threads=2),
     "fit_spectra": lambda: fit_bins(SPECTRA, TEMPLATES, threads=2).kt,
+    "nearest_values": spread,
     "points_in_region": lambda: chandra_bin.points_in_region(SHAPES, X, Y, threads=2),
     "polygon_trace": lambda: chandra_bin.trace_polygons(BINMAP).areas(),
     "rasterize": lambda: chandra_bin.rasterize(OUTLINES, BINMAP.shape),

@@ -60,7 +60,7 @@ struct ProfileEnd {
 struct Bracket {
     double delta;
     double inner = 0, inner_rise = 0;
-    std::optional<double> outer;
+    std::optional<double> outer = std::nullopt;
     double outer_rise = 0;
 
     bool is_closed() const { return outer && *outer - inner < kClosed * *outer; }
