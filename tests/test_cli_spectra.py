@@ -469,9 +469,12 @@ def test_backgrounds_that_cannot_be_scaled(capsys):
     assert "elsewhere.fits: no background event is in any bin of binmap.fits" in with_background("elsewhere.fits")
 
 
-def test_chips_without_background_are_said(capsys):
-    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits[ccd_id=0:2]"]) == 0
-    assert "has no events on chips 3, where evt2.fits has some in bins" in warnings_of(capsys)[0]
+def test_chips_with_events_in_bins_need_a_blank_sky(capsys):
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits[ccd_id=0:2]"]) == 2
+    message = capsys.readouterr().err
+    assert "has no events on chips 3, where evt2.fits has some in bins" in message
+    assert "leave these chips out by [ccd_id=0,1,2] after the name" in message
+    assert not Path("spectra").exists()
 
 
 def test_no_events_give_zeros_and_a_warning(capsys):

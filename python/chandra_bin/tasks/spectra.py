@@ -370,8 +370,10 @@ def _read_background(names: Sequence[VirtualFile], source: _Counted, source_name
                          "the observation (CIAO's blanksky)")
     lacking = [chip for chip in wanted if not of_chip[chip] and source.spectra[chip].any()]
     if lacking:
-        warn(f"{name}: has no events on chips {listed(lacking)}, where {source_name} has some in bins: they stay "
-             "without background")
+        others = ",".join(str(chip) for chip in wanted if chip not in lacking)
+        raise InputError(f"{name}: has no events on chips {listed(lacking)}, where {source_name} has some in bins; "
+                         f"their background would count as source: leave these chips out by [ccd_id={others}] after "
+                         "the name of the events, or give their blank skies")
     return _Background(replace(skies[0], spectra=spectra, of_chip=of_chip), scales, keywords, name)
 
 
