@@ -234,8 +234,8 @@ class Settings(BaseModel):
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return some settings as JSON values, with the contour S/N in force."""
-        values = self.model_dump(mode="json") | {"smooth_sn": self.contour_sn}
-        return {name: values[name] for name in names}
+        values = self.model_dump(mode="json")
+        return {name: self.contour_sn if name == "smooth_sn" else values[name] for name in names}
 
 
 @dataclass(frozen=True)
