@@ -75,7 +75,7 @@ class TemplateFamily:
 
 
 def _held(responses: Iterable[Response], model: ThermalModel, band_kev: tuple[float, float]) -> Iterator[Response]:
-    """Yield responses that are held in memory, as long as the templates of all fit into what is left."""
+    """Yield responses that are held in memory, as long as the templates of all fit into the rest of the memory."""
     held, known, total = 0, set(), length_hint(responses)
     for number, (arf, rmf) in enumerate(responses, start=1):
         if id(rmf) not in known:

@@ -533,7 +533,7 @@ private:
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
             for_lanes(lanes, [&](std::size_t lane) {
                 const double signal = found.sums.signal(lane);
-                // Exact sums may differ by their own rounding, and what is right by as much again.
+                // Exact sums may differ by their own rounding, and the right values by as much again.
                 const double error = found.signal_error[lane] + 2.1 * signal_error(disc, found.sums, lane);
                 if (rounds_apart(signal / npix[lane], error / npix[lane])) {
                     unsure |= LaneMask{1} << lane;
