@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chandra_bin import contour_bin
-from chandra_bin.pipeline.config import CONTOUR_SN_FACTOR, LEAST_CONTOUR_SN
+from chandra_bin.pipeline.config import LEAST_CONTOUR_SN, Settings
 from doc_tables import show
 
 SIDE = 400
@@ -73,7 +73,7 @@ def test_bins_follow_noise_in_flat_gas_below_1_5_times_the_target(capsys):
     draw, rows = np.random.default_rng(3), []
     for image in IMAGES:
         for sn in TARGETS:
-            default = max(CONTOUR_SN_FACTOR * sn, LEAST_CONTOUR_SN)
+            default = Settings(name="c", cluster_directory="c", obs_ids=["1"], sn=sn).contour_sn
             found = [scatter_and_spread(image.brightness(sn), sn, at, BINS, draw)
                      for at in (*(factor * sn for factor in FACTORS), default)]
             rows.append((image.name, sn, *(f"{scatter:.2f}, {spread:.3f}" for scatter, spread in found)))

@@ -348,7 +348,7 @@ class ImageCoords:
 
     @property
     def pixel_area_arcsec2(self) -> float:
-        """Area of a pixel at the reference point, in arcsec^2."""
+        """Area of the pixel at the tangent point (CRPIX), in arcsec^2."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(proj_plane_pixel_area(self.need_sky())) * 3600.0**2
