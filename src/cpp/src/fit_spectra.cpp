@@ -28,6 +28,7 @@ using detail::SpectralBin;
 using detail::Vector3;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Of the search for starts: points of kT at this distance in ln kT, and the decrease that ends a fit there.
 constexpr double kGridStep = 0.18, kGridTolerance = 1e-2;
 // Local minima of the grid that are followed.
@@ -60,10 +61,9 @@ struct ProfileEnd {
 struct Bracket {
     double delta;
     double inner = 0, inner_rise = 0;
-    std::optional<double> outer = std::nullopt;
-    double outer_rise = 0;
+    double outer = kInfinity, outer_rise = 0;  // infinity until a point has risen by delta
 
-    bool is_closed() const { return outer && *outer - inner < kClosed * *outer; }
+    bool is_closed() const { return outer - inner < kClosed * outer; }
 
     void add(double distance, double rise) {
         if (rise < delta) {
@@ -77,10 +77,11 @@ struct Bracket {
 
     // Where to look next: further out, or within, by the parabola through both ends, or at the middle.
     double next(bool at_middle) const {
-        if (!outer) return inner * (inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0);
+        if (outer == kInfinity)
+            return inner * (inner_rise > 0 ? std::clamp(1.02 * std::sqrt(delta / inner_rise), 1.1, 3.0) : 3.0);
         const double from = std::sqrt(inner_rise), to = std::sqrt(outer_rise);
         const double part = (std::sqrt(delta) - from) / (to - from);
-        return inner + (*outer - inner) * (at_middle ? 0.5 : std::clamp(part, 0.05, 0.95));
+        return inner + (outer - inner) * (at_middle ? 0.5 : std::clamp(part, 0.05, 0.95));
     }
 };
 
@@ -304,7 +305,7 @@ private:
                 if (is_end) return {lower.at, std::nullopt};
                 here = lower;  // the end is further out, and the outer end of the bracket belongs to another valley
                 distance = apart(p, here.at);
-                bracket.outer.reset();
+                bracket.outer = kInfinity;
             }
             const double rise = here.statistic - best_.statistic;
             if (rise < -kBetter) {
