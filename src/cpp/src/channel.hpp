@@ -15,11 +15,13 @@
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "disc_sums.hpp"
+#include "real_area_sums.hpp"
 
 namespace chandra_bin::detail {
 
-// What a channel is asked for: sums around single pixels, around lanes of them, and estimates of these.
-enum class Asked { at_pixels, discs, estimates };
+// What a channel is asked for: sums around single pixels, around lanes of them, estimates of these, and sums over discs
+// that differ from lane to lane.
+enum class Asked { at_pixels, discs, estimates, averages };
 
 // One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
 // surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64.
@@ -78,6 +80,8 @@ public:
         }
         real_ = std::make_unique<RowSums<double>>(grid);
         fill(*real_, 0.0, same);
+        if (asked == Asked::averages)
+            real_areas_ = std::make_unique<RealAreaSums>(*real_, total, threads, control, pixel);
         const double scale = 4294967295.0 / total;
         if (asked != Asked::estimates || negative_) return;
         if (!(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
@@ -140,6 +144,19 @@ public:
         }
     }
 
+    // The same to within `area_error`.
+    void disc_each_by_areas(const Discs& discs, const LaneRadii& radius, int y, int x0, LaneMask lanes,
+                            Lanes& out) const {
+        if (!real_areas_) return disc_each(discs, radius, y, x0, lanes, out);
+        Disc scratch;
+        for_lanes(lanes, [&](std::size_t lane) {
+            out[lane] = real_areas_->disc_at(discs.at(radius[lane], scratch), y, x0 + static_cast<int>(lane));
+        });
+    }
+    double area_error(const Disc& disc, double sum) const {
+        return real_areas_ ? real_areas_->error(disc) + error(disc, disc.area(), std::abs(sum)) : 0;
+    }
+
     // Sums around a block to within `estimate_error`; the very same as by `disc` unless `estimated()`.
     [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
         if (!coarse_) return this->disc<LanesInBlock>(disc, y, x0, out);
@@ -190,6 +207,7 @@ private:
     std::unique_ptr<AreaSums<std::uint16_t>> narrow_;
     std::unique_ptr<RowSums<std::uint32_t>> wide_;
     std::unique_ptr<RowSums<double>> real_;
+    std::unique_ptr<RealAreaSums> real_areas_;
     std::unique_ptr<BlockAreaSums<std::uint32_t>> coarse_;
 };
 

@@ -68,7 +68,7 @@ void smooth_to_weight(std::size_t ny, std::size_t nx, const double* weights, con
     const auto used = [&](const auto& at) { return [&](int y, int x) { return pixels.used(y, x) ? at(y, x) : 0.0; }; };
     const Channel weight(Asked::discs, grid, threads, control, used(weight_at));
     if (weight.negative()) throw std::invalid_argument("the weights must not be negative");
-    const Channel value(Asked::discs, grid, threads, control, used(value_at));
+    const Channel value(Asked::averages, grid, threads, control, used(value_at));
     const WeightSearch search{grid, pixels, discs, weight, &value, nullptr, threshold, grid.max_radius()};
     for_strips(grid, threads, control, [&](int x0, int first, int last) {
         search.strip(x0, first, last, weight_at, value_at, outside, smoothed);
@@ -118,7 +118,7 @@ void smooth_exposure(std::size_t ny, std::size_t nx, const float* counts, const 
         const auto used = [&](int y, int x) { return pixels.used(y, x) ? counts_at(y, x) : 0.0; };
         const Channel weights(Asked::discs, grid, threads, control, used);
         if (weights.exact() && !weights.negative() && weights.total() < kExactSquares) {  // then F^2 / F is F
-            const Channel divisor(Asked::discs, grid, threads, control, [&](int y, int x) {
+            const Channel divisor(Asked::averages, grid, threads, control, [&](int y, int x) {
                 return pixels.used(y, x) ? std::max(double{exposure[grid.at(y, x)]}, 0.0) : 0.0;
             });
             const WeightSearch search{grid, pixels, discs, weights, nullptr, &divisor, sn * sn, largest};

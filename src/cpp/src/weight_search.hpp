@@ -105,19 +105,25 @@ struct WeightSearch {
         }
     };
 
+    // Sums by areas suffice where they leave no doubt about the rounded mean; else by rows, and then in contbin's order.
     template <class ValueAt>
     void average(int y, int x0, LaneMask wanted, const First& first, Disc& scratch, const ValueAt& value_at,
                  float* out) const {
         const Channel& channel = values != nullptr ? *values : weights;
         Lanes sum = first.sum;
-        if (values != nullptr) values->disc_each(discs, first.radius, y, x0, wanted, sum);
+        if (values != nullptr) values->disc_each_by_areas(discs, first.radius, y, x0, wanted, sum);
         Lanes per;
-        if (divisor != nullptr) divisor->disc_each(discs, first.radius, y, x0, wanted, per);
+        if (divisor != nullptr) divisor->disc_each_by_areas(discs, first.radius, y, x0, wanted, per);
         for_radii(wanted, first.radius, [&](int r, LaneMask lanes) {
             const Disc& disc = discs.at(r, scratch);
             if (divisor == nullptr) pixels.count(disc, y, x0, lanes, per);
             for_lanes(lanes, [&](std::size_t lane) {
                 const int x = x0 + static_cast<int>(lane);
+                if (!is_rounded(disc, sum[lane], per[lane])) {
+                    const LaneMask alone = LaneMask{1} << lane;
+                    if (values != nullptr) values->disc_each(discs, first.radius, y, x0, alone, sum);
+                    if (divisor != nullptr) divisor->disc_each(discs, first.radius, y, x0, alone, per);
+                }
                 const double error = channel.error(disc, per[lane], std::abs(sum[lane]));
                 if (rounds_apart(sum[lane] / per[lane], error / per[lane]) && per[lane] <= kReAddLimit) {
                     sum[lane] = add_again(y, x, r, value_at);
@@ -125,6 +131,15 @@ struct WeightSearch {
                 out[grid.at(y, x)] = static_cast<float>(sum[lane] / per[lane]);
             });
         });
+    }
+
+    // Whether sums by areas round to the mean of those by rows.
+    bool is_rounded(const Disc& disc, double sum, double per) const {
+        const double above = values != nullptr ? values->area_error(disc, sum) : 0;
+        const double below = divisor != nullptr ? divisor->area_error(disc, per) : 0;
+        if (above + below == 0) return true;
+        if (per <= below) return false;
+        return !rounds_apart(sum / per, (above + below * std::abs(sum / per)) / (per - below));
     }
 
     // A radius near the answer of one lane, by doubling and halving.

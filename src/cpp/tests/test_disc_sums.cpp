@@ -13,6 +13,7 @@
 #include "../src/block_sums.hpp"
 #include "../src/disc_sums.hpp"
 #include "../src/pair_sums.hpp"
+#include "../src/real_area_sums.hpp"
 
 using namespace chandra_bin;
 using namespace chandra_bin::detail;
@@ -67,6 +68,42 @@ void one_grid(const Grid& grid, std::mt19937& random) {
                 }
             }
         }
+    }
+}
+
+// Real numbers of both signs, with a bright pixel whose rounding all sums share.
+TEST_CASE("sums of real numbers by areas are within their error") {
+    std::mt19937 random(5);
+    std::normal_distribution<double> noise(0.2, 1);
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {1, 40}, {23, 1}, {37, 31}, {5, 70}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        std::vector<double> image(grid.size());
+        for (double& pixel : image) pixel = noise(random);
+        image[grid.size() / 2] = 1e9;
+        double total = 0;
+        for (double pixel : image) total += std::abs(pixel);
+        const auto pixel = [&](int y, int x) { return image[grid.at(y, x)]; };
+        const RowSums<double> rows = rows_of(grid, image);
+        const RealAreaSums areas(rows, total, 2, Control{}, pixel);
+        double farthest = 0;
+        for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
+            Disc disc;
+            disc.set_radius(radius);
+            for (int y = 0; y < ny; ++y) {
+                for (int x = 0; x < nx; ++x) {
+                    long double sum = 0;
+                    for (int v = 0; v < ny; ++v) {
+                        for (int u = 0; u < nx; ++u) {
+                            if ((v - y) * (v - y) + (u - x) * (u - x) < (radius + 1) * (radius + 1)) sum += pixel(v, u);
+                        }
+                    }
+                    const double off = std::abs(static_cast<double>(areas.disc_at(disc, y, x) - sum));
+                    const double rounding = 1e-14 * static_cast<double>(std::abs(sum));
+                    farthest = std::max(farthest, off / (areas.error(disc) + rounding));
+                }
+            }
+        }
+        CHECK(farthest < 1);
     }
 }
 
