@@ -5,10 +5,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+import chandra_bin
 
 from .scenes import NGC5044, cluster, ngc5044, shared_file
 
@@ -82,6 +86,54 @@ def bench_batch(batch: str, jobs: int, quick: bool, measure: Callable[..., None]
     measure(call, 1.0, command=f"batch of {batch}, {jobs} processes", limit_s=limit if jobs == 2 else None)
 
 
+# Kernels on the merged image of the run: the call of each with two threads, and the most elapsed seconds that it is to
+# take. The background of the first four is that of all chips, in the middle of the image.
+MERGED: dict[str, tuple[Callable[["Merged"], Callable[[], Any]], float]] = {
+    **{f"`smooth`, background, scale {kind}, S/N {sn}": (
+        lambda images, sn=sn, kind=kind: partial(chandra_bin.smooth, sn=sn, threads=2, **images.cropped(kind)), limit)
+       for kind, limits in (("a number", (4.0, 6.0)), ("an image", (5.0, 8.0)))
+       for sn, limit in zip((40, 100), limits, strict=True)},
+    "`smooth_expcorr`, S/N 100": (
+        lambda images: partial(chandra_bin.smooth_expcorr, images.counts, images.flux(), sn=100, threads=2), 1.25),
+    "`smooth_exposure`, S/N 100": (
+        lambda images: partial(chandra_bin.smooth_exposure, images.counts, exposure=images.exposure, sn=100, threads=2),
+        1.25),
+}
+
+
+class Merged:
+    """The images of step 6 of a run, or of their middle."""
+
+    def __init__(self, work: Path, quick: bool) -> None:
+        from chandra_bin.fits.images import read_image_file
+        from chandra_bin.pipeline.config import read_config
+        from chandra_bin.pipeline.layout import Layout
+
+        layout = Layout.of(work, read_config(work).settings)
+        images = [read_image_file(path).data for path in (layout.image, layout.expmap, layout.background,
+                                                          layout.background_ratio)]
+        self.counts, self.exposure, self._background, self._ratio = (
+            _middle(image, (64, 64)) if quick else image for image in images)
+
+    def cropped(self, kind: str) -> dict[str, Any]:
+        """The middle 1677 x 2496 pixels of counts and background, scaled by a number or an image."""
+        counts, background, ratio = (_middle(image, (1677, 2496))
+                                     for image in (self.counts, self._background, self._ratio))
+        scale = float(np.median(ratio[ratio > 0]))
+        return {"counts": counts, "background": background,
+                "exposure": np.where(ratio > 0, ratio, scale) if kind == "an image" else scale}
+
+    def flux(self) -> Any:
+        """Counts over exposure, 0 where nothing was exposed."""
+        return np.divide(self.counts, self.exposure, out=np.zeros(self.counts.shape, np.float32),
+                         where=self.exposure > 0)
+
+
+def _middle(image: Any, most: tuple[int, int]) -> Any:
+    return image[tuple(slice(max(size - side, 0) // 2, max(size - side, 0) // 2 + side)
+                       for size, side in zip(image.shape, most, strict=True))]
+
+
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the stages of a run follow each other."""
@@ -111,3 +163,12 @@ def bench_whole_run(stage: str, quick: bool, benchmark: Any, whole_run: Path) ->
                                     peak_mb=usage.ru_maxrss * 1024 / 1e6)
 
     benchmark.pedantic(call, rounds=1, iterations=1)
+
+
+@pytest.mark.parametrize("title", MERGED)
+def bench_merged(title: str, quick: bool, measure: Callable[..., None], whole_run: Path) -> None:
+    """Run after `bench_whole_run`, whose images it takes: the best of three calls."""
+    if not (whole_run / "work").exists():
+        pytest.skip("the run was not made")
+    call, limit = MERGED[title]
+    measure(call(Merged(whole_run / "work", quick)), least=3, merged=title, limit_s=limit)

@@ -20,7 +20,7 @@ def bench_fits(contest: Callable[[], None]) -> None:
     contest()
 
 
-def _drawn(bins: int, quick_bins: int, responses: int) -> Callable[[bool], Inputs]:
+def drawn(bins: int, quick_bins: int, responses: int) -> Callable[[bool], Inputs]:
     """Bins of 1000 to 3000 net counts in four observations, 445 channels, 70 temperatures."""
     def inputs(quick: bool) -> Inputs:
         sys.path.insert(0, str(CHECKOUT / "tests"))
@@ -39,7 +39,7 @@ def _given(inputs: Inputs) -> tuple[BinSpectra, Templates]:
             Templates(inputs["kt"], inputs["rates"], 35, True, "test model"))
 
 
-def _fits(inputs: Inputs, threads: int) -> Call:
+def fits(inputs: Inputs, threads: int) -> Call:
     return partial(fit_bins, *_given(inputs), FitOptions(abundance=0.3), threads=threads)
 
 
@@ -71,9 +71,9 @@ def _scipy(inputs: Inputs) -> Call:
 
 
 RACES = {
-    "fit_spectra": Race("kT and norm of 40 bins x 4 observations", _drawn(40, 3, 8), _fits, (
+    "fit_spectra": Race("kT and norm of 40 bins x 4 observations", drawn(40, 3, 8), fits, (
         Peer("numpy C, scipy Nelder-Mead", _scipy, tolerance=2e-2, note="no errors, known backgrounds"),),
         ("fit_spectra",), result=lambda fit: fit.kt),
     "fit_spectra_free": Race("kT, Z, norm and their errors of 1000 bins x 4 observations, 200 responses",
-                             _drawn(1000, 5, 200), _free_fits, result=lambda fit: fit.kt),
+                             drawn(1000, 5, 200), _free_fits, result=lambda fit: fit.kt),
 }

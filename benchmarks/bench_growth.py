@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ import pytest
 import chandra_bin
 
 from .bench_events import RACES as EVENT_RACES
+from .bench_fits import drawn, fits
 from .race import Call
 from .scenes import columns, places, random_bins
 
 # The law of each kernel is a sum of terms, whose coefficients are fitted to all its series at once. N: pixels,
-# r: radius of the discs, n: pixels of a bin, V: vertices, E: events.
-LAWS = {"smooth": ("N r", "N"), "contour_bin": ("N log N", "N log n"), "boxes": ("N",), "polygon_trace": ("N", "V"),
+# r: radius of the discs, n: pixels of a bin, V: vertices, E: events, D: data sets, of bins in observations.
+LAWS = {"smooth": ("N r", "N"), "smooth, background": ("N r", "N"), "fit_spectra": ("D",),
+        "contour_bin": ("N log N", "N log n"), "boxes": ("N",), "polygon_trace": ("N", "V"),
         "rasterize": ("N", "V"), "event_histogram": ("E", "N"), "select_events": ("E",), "points_in_region": ("E",),
         "bin_spectra": ("E", "N")}
 # A call, its place on the axis of the series, and the terms of the kernel's law.
@@ -47,6 +50,33 @@ def _smooth_pixels(side: int) -> Point:
 def _smooth_radius(sn: int) -> Point:
     call, radius = _smooth(1024, sn)
     return call, radius, [1024**2 * radius, 1024**2]
+
+
+def _smooth_background(side: int, sn: float) -> Point:
+    """An image of half a count a pixel, half of it background, of which ten times as many counts are known."""
+    from scipy.optimize import brentq
+
+    rng = np.random.default_rng(1)
+    counts, background = (rng.poisson(mean, (side, side)).astype(np.float32) for mean in (0.5, 2.5))
+
+    def missing(pixels: float) -> float:
+        """The S/N that a disc of so many pixels lacks."""
+        noise = (_gehrels(0.5 * pixels) + 0.01 * _gehrels(2.5 * pixels)) ** 0.5
+        return sn - 0.25 * pixels / noise
+
+    radius = (brentq(missing, 1, 1e9) / np.pi) ** 0.5
+    call = partial(chandra_bin.smooth, counts, sn=sn, background=background, background_exposure=10)
+    return call, radius, [side**2 * radius, side**2]
+
+
+def _smooth_background_pixels(side: int) -> Point:
+    call, _, terms = _smooth_background(side, 20)
+    return call, side**2, terms
+
+
+def _gehrels(counts: float) -> float:
+    """The variance of a number of counts."""
+    return float((1 + (counts + 0.75) ** 0.5) ** 2)
 
 
 def _binned(side: int, sn: float, by_bins: bool) -> Point:
@@ -97,6 +127,11 @@ def _inside(events: int) -> Point:
     return lambda: chandra_bin.points_in_region(region, x, y), events, [events]
 
 
+def _fitted(bins: int) -> Point:
+    """kT and norm with errors, of bins of 1000 to 3000 counts in four observations each."""
+    return fits(drawn(bins, 3, 8)(False), 1), 4 * bins, [4 * bins]
+
+
 def _spectra(events: int) -> Point:
     x, y = (values - np.float32(0.5) for values in places("even", 1024, events))
     rows = np.indices((1024, 1024)) // 32
@@ -112,6 +147,10 @@ SERIES = {
     "smooth, pixels": Series("smooth", "pixels N (r = 12)", _SIDES, _smooth_pixels),
     "smooth, radius": Series("smooth", "radius r in pixels (N = 1024²)", (10, 16, 26, 42, 68, 110, 180),
                              _smooth_radius),
+    "smooth, background, pixels": Series("smooth, background", "pixels N (r = 33)", (181, 256, 362, 512, 724, 1024),
+                                         _smooth_background_pixels),
+    "smooth, background, radius": Series("smooth, background", "radius r in pixels (N = 1024²)", (5, 8, 13, 20, 32, 50),
+                                         lambda sn: _smooth_background(1024, sn)),
     "contour_bin, pixels": Series("contour_bin", "pixels N (S/N 50)", _SIDES, lambda side: _binned(side, 50, False)),
     "contour_bin, bins": Series("contour_bin", "pixels of a bin n (N = 1024²)", (10, 20, 40, 80, 160),
                                 lambda sn: _binned(1024, sn, True)),
@@ -125,6 +164,7 @@ SERIES = {
     "event_histogram": Series("event_histogram", "events E (N = 1024²)", _EVENTS, _histogram),
     "select_events": Series("select_events", "events E (three tests)", _EVENTS, _selected),
     "points_in_region": Series("points_in_region", "events E (100 circles)", _EVENTS, _inside),
+    "fit_spectra": Series("fit_spectra", "data sets D (four a bin)", (30, 100, 300, 1000, 3000), _fitted),
     "bin_spectra": Series("bin_spectra", "events E (1024 bins)", _EVENTS, _spectra),
 }
 

@@ -130,6 +130,16 @@ def whole_run(entries: Iterable[Entry]) -> str:
                  "each process, once. Each step of the pipeline is a process of its own, and its start counts.")
 
 
+def merged(entries: Iterable[Entry]) -> str:
+    """Smoothing of the merged image of a whole run."""
+    rows: list[list[object]] = [
+        [entry["merged"], short(entry["s"]), short(entry["limit_s"]), verdict(entry["s"], entry["limit_s"])]
+        for entry in entries if "merged" in entry]
+    return table("Smoothing the merged image of a run", ["call", "s", "at most, s", "used"], rows,
+                 "Elapsed seconds on two threads, the shortest of three. With a background: the middle 2496 x 1677 "
+                 "pixels; the others: the whole image.")
+
+
 def instructions() -> str:
     baseline = json.loads(BASELINE.read_text())
     rows: list[list[object]] = [[name, f"{count / 1e6:.2f}"] for name, count in baseline["kernels"].items()]
@@ -234,7 +244,7 @@ def made(path: Path, images: Path) -> str:
         f"{machine['numpy']}, chandra-bin {machine['chandra-bin']}", "",
         races(entries, stored["absent"]), sizes(entries), growth_table,
         "![Time of the kernels against size, with the fitted and the stated law](images/races-growth.png)", "",
-        commands(entries), whole_run(entries), instructions()])
+        commands(entries), whole_run(entries), merged(entries), instructions()])
 
 
 def put_between_marks(page: Path, text: str) -> None:

@@ -137,6 +137,12 @@ def test_the_steps_of_a_run_are_added_up(tmp_path):
     assert re.search(r"\| all steps +\| +80 \| +60 \| \*\*missed by 1\.33x\*\* \| +300 \|", page)
 
 
+def test_smoothing_of_the_merged_image_has_a_table_of_its_own(tmp_path):
+    page = page_of(tmp_path, [stored(4.4, merged="`smooth`, S/N 40", limit_s=4.0)])
+    assert re.search(r"## Smoothing the merged image of a run.*\| `smooth`, S/N 40 +\| +4\.4 \| +4 \| "
+                     r"\*\*missed by 1\.10x\*\*", page, re.DOTALL)
+
+
 def test_exponents_and_laws_are_those_of_the_times(tmp_path):
     entries = [stored(2e-9 * n, series="select_events", x=n, terms=[n]) for n in (1e5, 1e6, 1e7)]
     page = page_of(tmp_path, entries)
