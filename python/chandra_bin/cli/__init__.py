@@ -121,4 +121,7 @@ def main() -> NoReturn:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     if sys.stderr is None:  # daemons close stderr
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    # Threads of OpenBLAS wait for the next product at full speed for 2^26 cycles; with 2^4 they sleep. numpy, which is
+    # not imported yet, and processes that are started inherit this; results do not depend on it.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     sys.exit(run(sys.argv[1:]))

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Header
 
 
+# Rows filled at once: they stay in the cache while one column after another is written.
+_ROWS = 1 << 13
+
+
 @dataclass(frozen=True)
 class NewColumn:
     """A column to be written."""
@@ -62,8 +66,12 @@ def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None =
         if column.limits is not None:
             header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.limits
         header.update({f"{key}{n}": value for key, value in column.keywords.items()})
-        values = _bits(column.values) if column.form == "32X" else np.asarray(column.values)
-        rows[column.name] = values.reshape(rows[column.name].shape)
+    values = [(_bits(each.values) if each.form == "32X" else np.asarray(each.values)).reshape(rows[each.name].shape)
+              for each in columns]
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        for column, each in zip(columns, values, strict=True):
+            rows[column.name][part] = each[part]
     return header, rows
 
 

@@ -111,10 +111,10 @@ def format_ranges(ranges: Sequence[Range], form: str) -> str:
 def read_subspace(header: "Header") -> list[Component]:
     """Return the components of a header's subspace in order; empty if the header has none."""
     found: dict[int, dict[int, dict[str, str]]] = {}
-    for key, value in header.items():
-        if match := _KEY.fullmatch(key):
+    for card in header.cards:
+        if match := _KEY.fullmatch(card.keyword):  # values are parsed when they are read, which is slow
             number, kind, axis = match.groups()
-            found.setdefault(int(number or 1), {}).setdefault(int(axis), {})[kind] = str(value).strip()
+            found.setdefault(int(number or 1), {}).setdefault(int(axis), {})[kind] = str(card.value).strip()
     first = found.get(1, {})
     components = []
     for number in sorted(found):

@@ -175,12 +175,11 @@ def statistics_blocks(observation: Observation, events: Photons) -> list[Block]:
     """Return EXPSTATS: the number of level-1 events of each frame and chip."""
     chips = np.array(sorted(observation.chips))
     frame, place = (axis.ravel() for axis in np.indices((observation.frames, len(chips))))
-    sent = np.zeros((observation.frames, len(chips)), np.int64)
-    np.add.at(sent, (events.frame, np.searchsorted(chips, events.chip)), 1)
+    sent = np.bincount(events.frame * len(chips) + np.searchsorted(chips, events.chip), minlength=len(frame))
     nothing = np.zeros(len(frame), np.int64)
     header, rows = table("EXPSTATS", [
         NewColumn("time", "1D", observation.frame_times(frame), "s"), NewColumn("ccd_id", "1I", chips[place]),
-        NewColumn("expno", "1J", frame + 1), NewColumn("evtsent", "1J", sent.ravel()),
+        NewColumn("expno", "1J", frame + 1), NewColumn("evtsent", "1J", sent),
         NewColumn("dropamp", "1J", nothing), NewColumn("droppos", "1J", nothing), NewColumn("dropgrd", "1J", nothing)],
         about(observation))
     header.update({"CONTENT": "EXPSTATS", "HDUCLASS": "ASC", "HDUCLAS1": "TEMPORALDATA", "HDUCLAS2": "EXPSTATS"})

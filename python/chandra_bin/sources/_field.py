@@ -158,44 +158,49 @@ class _Correlations:
         strengths: list[NDArray[Any]] = [np.empty(0, np.float32)]
         floor = np.float32(min(table.floor for table in tables.values()))
         for tile in self._tiles:
-            value = background.value[tile.box]
-            y, x = self._likely(value, tile, floor)
-            excess = self._counts[tile.box][y, x] - value[y, x] * tile.flat[y, x]
-            limits = self._limits(background, tables, tile, (y, x), value[y, x] * tile.near[y, x])
+            at, excess, expected = self._likely(background.value[tile.box], tile, floor)
+            limits = self._limits(background, tables, tile, at, expected)
             above = excess > limits
-            y, x = y[above] + tile.box[0].start, x[above] + tile.box[1].start
+            y, x = np.divmod(at[above], tile.flat.shape[1])
+            y, x = y + tile.box[0].start, x + tile.box[1].start
             found[y, x] = True
             places.append(y * columns + x)
             strengths.append(excess[above] / np.maximum(limits[above], np.float32(1e-6)))
         return found, np.concatenate(strengths)[np.argsort(np.concatenate(places))]
 
     def _likely(self, value: Float32s, tile: _Exposed,
-                floor: np.float32) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the pixels (y, x) of a tile that may be above a threshold: most are below the lowest one.
+                floor: np.float32) -> tuple[NDArray[np.intp], Float32s, Float32s]:
+        """Return the pixels of a tile that may be above a threshold: most are below the lowest one.
 
-        Thresholds are slow to compute. Rows are processed in strips, which stay in the cache.
+        They are given by their places in the flattened tile, their correlation above the background, and the variance
+        of the background. Thresholds are slow to compute. Rows are processed in strips, which stay in the cache.
         """
-        found = [np.empty(0, np.intp)]
+        places: list[NDArray[np.intp]] = []
+        excesses: list[Float32s] = []
+        variances: list[Float32s] = []
         ny, nx = value.shape
         counts = self._counts[tile.box]
         with np.errstate(invalid="ignore"):  # 0 x infinity
             for first in range(0, ny, _ROWS):
                 rows = slice(first, first + _ROWS)
                 excess = counts[rows] - value[rows] * tile.flat[rows]
+                variance = value[rows] * tile.near[rows]
                 square = np.abs(excess)
                 square *= excess
-                found.append(np.flatnonzero(square > floor * (value[rows] * tile.near[rows])) + first * nx)
-        y, x = np.divmod(np.concatenate(found), nx)
-        return y, x
+                at = np.flatnonzero(square > floor * variance)
+                places.append(at + first * nx)
+                excesses.append(excess.ravel()[at])
+                variances.append(variance.ravel()[at])
+        return np.concatenate(places), np.concatenate(excesses), np.concatenate(variances)
 
     def _limits(self, background: Background, tables: dict[int, Thresholds], tile: _Exposed,
-                at: tuple[NDArray[np.intp], NDArray[np.intp]], expected: Float32s) -> Float32s:
-        """Return the thresholds of some pixels of a tile."""
+                at: NDArray[np.intp], expected: Float32s) -> Float32s:
+        """Return the thresholds of some pixels of a tile, by their places in the flattened tile."""
         if 0 in tables:
             return tables[0](expected)
-        ratios = np.array(background.ratios())[background.narrowings[tile.box][at]]
+        ratios = np.array(background.ratios())[background.narrowings[tile.box].ravel()[at]]
         share = np.float32(0.25**self._level)
-        flat, near = tile.flat[at] * share, tile.near[at] * share
+        flat, near = tile.flat.ravel()[at] * share, tile.near.ravel()[at] * share
         limits = np.empty(len(expected), np.float32)
         for wider in np.unique(ratios).tolist():
             chosen = ratios == wider

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.array_types import Float32s
+from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band
 from chandra_bin.coords.grids import Grid
@@ -152,15 +152,15 @@ class OfSky:
 
 @dataclass(frozen=True, eq=False)
 class Extent:
-    """Exposure, PSF radii and blank sky of an observation on the grid."""
+    """Exposure of an observation on the grid."""
 
     file: Path
     """For messages."""
     seconds: Float32s | None = None
-    radii: Float32s | None = None
+    axis: Floats | None = None
+    """The mean position of the optical axis in sky pixels, (2,)."""
     keywords: dict[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    sky: ScaledSky | None = None
 
     def images(self, counts: NDArray[np.int32], band: Band, settings: ExposureSettings | None) -> Images:
         """Return the images of a band; ``counts`` are set to 0 where the exposure is below the threshold."""
@@ -172,18 +172,6 @@ class Extent:
             counts[~used] = 0
             keywords, notes = {**settings.keywords(band), **self.keywords}, [settings.note(), *self.notes]
         return Images(counts, exposure, keywords, notes)
-
-    def radii_in(self, used: NDArray[np.bool_] | None) -> Float32s | None:
-        """Return the radii of the PSF in arcsec, NaN outside the pixels ``used``; None without PSF maps."""
-        return None if self.radii is None or used is None else np.where(used, self.radii, np.float32(np.nan))
-
-    def of_sky(self, band: Band, used: NDArray[np.bool_] | None) -> OfSky | None:
-        """Return the background of a band in the pixels ``used``, None for all; None without a blank sky."""
-        if self.sky is None:
-            return None
-        background, _ = self.sky.background((band.low_ev, band.high_ev), use=used)
-        return OfSky(background, self.sky.keywords,
-                     [f"{key} = {value}" for key, value in self.sky.header_entries.items()])
 
 
 class Total:
@@ -205,10 +193,10 @@ class Total:
             self._exposure += images.exposure
 
     def add_radii(self, images: Images, radii: Float32s) -> None:
-        """Add the radii of the PSF of an observation, weighted with its exposure map."""
+        """Add the radii of the PSF of an observation in all pixels, weighted with its exposure map."""
         if self._radii is not None and images.exposure is not None:
             for total, weights, row in zip(self._radii, images.exposure, radii, strict=True):
-                np.add(total, weights * np.nan_to_num(row), out=total)
+                np.add(total, weights * row, out=total)
 
     def add_sky(self, of_sky: OfSky) -> None:
         """Add the background of an observation, whose ratio is overwritten by expected counts to save memory."""
@@ -295,8 +283,7 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
     """
     totals = {band: Total(grid, request) for band in request.bands}
     for each in reporting(observations, start=READ_SHARE):
-        _write_one(outputs, request, each, _extent(each, hows.pop(0) if hows else None, plane, grid, request), totals,
-                   grid, lines)
+        _write_one(outputs, request, each, hows, totals, plane, grid, lines)
         each.blocks.clear()
     counts, expected = {}, {}
     for band, total in totals.items():
@@ -312,42 +299,65 @@ def write_bands(outputs: Outputs, request: Request, observations: Sequence[Obser
     return counts, expected
 
 
-def _write_one(outputs: Outputs, request: Request, observation: Observation, extent: Extent,
-               totals: Mapping[Band, Total], grid: Grid, lines: Sequence[str]) -> None:
-    """Write the images of an observation, and add them to the sums; one kind is made after another, to save memory."""
+def _write_one(outputs: Outputs, request: Request, observation: Observation, hows: list[Observed],
+               totals: Mapping[Band, Total], plane: ImageCoords, grid: Grid, lines: Sequence[str]) -> None:
+    """Write the images of an observation, and add them to the sums; the first of ``hows`` is released.
+
+    One kind of image is made after another, to save memory.
+    """
+    extent = _extent(observation, hows.pop(0) if hows else None, plane, grid, request)
+    seen = [_write_seen(outputs, request, observation, extent, band, total, grid, lines)
+            for band, total in totals.items()]
+    del extent
+    if (sky := _sky(observation, plane, grid, request)) is None:
+        return
+    entries = [f"{key} = {value}" for key, value in sky.header_entries.items()]
+    for (band, total), (used, notes) in zip(totals.items(), seen, strict=True):
+        background, _ = sky.background((band.low_ev, band.high_ev), use=used)
+        of_sky = OfSky(background, sky.keywords, entries)
+        write_sky(outputs, request, observation.source.stem, of_sky, band,
+                  image_header(observation.header, grid, band), _indented(lines, notes))
+        total.add_sky(of_sky)
+
+
+def _write_seen(outputs: Outputs, request: Request, observation: Observation, extent: Extent, band: Band, total: Total,
+                grid: Grid, lines: Sequence[str]) -> tuple[NDArray[np.bool_] | None, Sequence[str]]:
+    """Write counts, exposure, flux and PSF map of a band, and add them to the sums; return used pixels and notes."""
     stem = observation.source.stem
-    for band, total in totals.items():
-        made = image_header(observation.header, grid, band)
-        images = extent.images(_counts(observation, band, grid), band, request.exposure)
-        write_images(outputs, request, stem, images, band, made, observation.gti_blocks, lines)
-        total.add(images)
-        used, notes = images.used, images.notes
-        if (radii := extent.radii_in(used)) is not None:
-            write_radii(outputs, request, stem, images, radii, band, made, lines)
-            total.add_radii(images, radii)
-        del images, radii
-        if of_sky := extent.of_sky(band, used):
-            write_sky(outputs, request, stem, of_sky, band, made, _indented(lines, notes))
-            total.add_sky(of_sky)
+    made = image_header(observation.header, grid, band)
+    images = extent.images(_counts(observation, band, grid), band, request.exposure)
+    write_images(outputs, request, stem, images, band, made, observation.gti_blocks, lines)
+    total.add(images)
+    used = images.used
+    if request.psfecf is not None and extent.axis is not None and used is not None:
+        radii = psf_map(grid, extent.axis, ecf=request.psfecf)
+        total.add_radii(images, radii)
+        radii[~used] = np.nan
+        write_radii(outputs, request, stem, images, radii, band, made, lines)
+    return used, images.notes
 
 
 def _extent(observation: Observation, how: Observed | None, plane: ImageCoords, grid: Grid,
             request: Request) -> Extent:
-    """Return exposure, PSF and blank sky of an observation on the grid."""
+    """Return the exposure of an observation on the grid."""
     source = observation.source
-    sky = None
-    if request.background:
-        pixels = Pixels(f"the image of {source.name.file}", grid_coords(grid, plane), grid.shape)
-        counted = _source_counts(observation)
-        sky = scaled_sky(source.blanksky, pixels, [(band.low_ev, band.high_ev) for band in request.bands],
-                         counted.chips, counted)
     if how is None or request.exposure is None:
-        return Extent(source.name.file, sky=sky)
+        return Extent(source.name.file)
     seconds = sum_exposures(chip_exposures(how.views, grid, how.axis, slope=request.exposure.used_slope), grid)
     # Filters on the sky removed the events: remove the exposure, too.
     seconds = without_removed(seconds, grid, observation.rows, lambda x, y: reproject(plane, source.coords, x, y))
-    radii = None if request.psfecf is None else psf_map(grid, how.axis, ecf=request.psfecf)
-    return Extent(source.name.file, seconds, radii, how.keywords, how.notes, sky)
+    return Extent(source.name.file, seconds, how.axis, how.keywords, how.notes)
+
+
+def _sky(observation: Observation, plane: ImageCoords, grid: Grid, request: Request) -> ScaledSky | None:
+    """Return the blank sky of an observation on the grid; None without backgrounds."""
+    if not request.background:
+        return None
+    source = observation.source
+    pixels = Pixels(f"the image of {source.name.file}", grid_coords(grid, plane), grid.shape)
+    counted = _source_counts(observation)
+    return scaled_sky(source.blanksky, pixels, [(band.low_ev, band.high_ev) for band in request.bands], counted.chips,
+                      counted)
 
 
 def _counts(observation: Observation, band: Band, grid: Grid) -> NDArray[np.int32]:
