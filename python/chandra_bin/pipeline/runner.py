@@ -43,6 +43,7 @@ from .engines import by_ciao_if_taken, engine_of, function_of, versions_at_hand,
 from .graph import STEPS, Task, tasks_of
 from .job import Job
 from .layout import Layout
+from .models import check_fits
 from .reprocessing import why_not
 from .warned import join_warnings
 
@@ -190,6 +191,7 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
         if session.recovered:
             notify(Event("recovered", None, f"the products of {session.recovered} were complete and are now in place"))
         _check_ciao(pipeline, state, first, last)
+        _check_fits(pipeline, _planned(pipeline, state, first, last, redo), first, last)
         for task in pipeline.tasks:
             if task.step in redo:
                 state.forget(task.name)
@@ -240,6 +242,14 @@ def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None
         versions_of("ciao")
     if pipeline.settings.engine == "ciao" and (why := next(_refused(pipeline, state, first, last), None)):
         raise InputError(f'{why}; or choose engine = "native"')
+
+
+def _check_fits(pipeline: Pipeline, planned: Sequence[TaskState], first: int, last: int) -> None:
+    """Raise `InputError` if the run is to fit and files of the model are missing, before hours of other work."""
+    is_planned = any(each.task.kind == "fit" and each.kind != "done" and first <= each.task.step <= last
+                     for each in planned)
+    if is_planned and any(files.blank_sky for files in pipeline.archive):  # without a blank sky nothing is fitted
+        check_fits(pipeline.settings, pipeline.work)
 
 
 def status(work: Path, *, verify: bool = False) -> list[TaskState]:
@@ -365,12 +375,16 @@ def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], ver
     state = State(pipeline.work)
     for text in _refused(pipeline, state, first, last):
         watch(Event("warning", None, text))
-    return Done((), tuple(_planned(pipeline, state, first, last, redo, verify)),
-                pipeline.layout.report.relative_to(pipeline.work))
+    planned = _planned(pipeline, state, first, last, redo, verify)
+    try:
+        _check_fits(pipeline, planned, first, last)
+    except InputError as error:
+        watch(Event("warning", None, str(error)))
+    return Done((), tuple(planned), pipeline.layout.report.relative_to(pipeline.work))
 
 
 def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int],
-             verify: bool) -> list[TaskState]:
+             verify: bool = False) -> list[TaskState]:
     """Return the states, adjusted for steps outside the range and steps to be made again."""
     again: set[str] = set()
     planned = []
