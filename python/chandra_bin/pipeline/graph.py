@@ -49,6 +49,9 @@ class Task:
     archive: tuple[ObservationFiles, ...] = ()
     obsid: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Task {self.name}, step {self.step}>"
+
 
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
     """Return all tasks, each after its predecessors."""
