@@ -40,7 +40,7 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     DIR holds folders of ObsIDs as download_chandra_obsid makes them. Missing files are listed, with the command line
     that fetches them.
     """
-    from chandra_bin.pipeline.config import check_settings, refuse_second
+    from chandra_bin.pipeline.config import check_settings, read_config, refuse_second
     from chandra_bin.pipeline.survey import begin, survey
 
     refuse_second(work)
@@ -59,8 +59,8 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     if not quiet:
         seconds = sum(each.observation.exposure_s for each in found.observations)
         used, there = len(found.observations), len(found.observations) + len(found.left_out)
-        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; the settings are "
-                   f"in {file}")
+        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; "
+                   f"{read_config(work).settings.sn_text}; the settings are in {file}")
         next_command("init", work=work)
 
 

@@ -120,6 +120,7 @@ class _Watcher:
         if event.kind in ("warning", "kept"):
             self.bar.line(f"warning: {event.text}", err=True)
         elif event.kind == "planned":
+            self._line(event.text)
             self.planned = self.bar.total = event.tasks
         elif event.task is None:
             self._line(event.text)

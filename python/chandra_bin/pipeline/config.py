@@ -235,6 +235,13 @@ class Settings(BaseModel):
             return self.smooth_sn
         return float(f"{max(CONTOUR_SN_FACTOR * self.sn, LEAST_CONTOUR_SN):.6g}")
 
+    @property
+    def sn_text(self) -> str:
+        """Target S/N and contour S/N, with the origin of the latter."""
+        rule = f"{CONTOUR_SN_FACTOR:g} times sn, at least {LEAST_CONTOUR_SN:g}"
+        return (f"target S/N {self.sn:g}, contour S/N {self.contour_sn:g} "
+                f"({rule if self.smooth_sn is None else 'smooth_sn'})")
+
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return some settings as JSON values, with the contour S/N in force."""
         values = self.model_dump(mode="json")

@@ -10,15 +10,7 @@ from typing import Literal
 
 from chandra_bin import __version__
 from chandra_bin._checks.paths import FileName, as_path
-from chandra_bin.errors import (
-    ChandraBinError,
-    InputError,
-    OutputError,
-    collect_warnings,
-    counted,
-    reason,
-    warn,
-)
+from chandra_bin.errors import ChandraBinError, InputError, OutputError, collect_warnings, counted, reason, warn
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
@@ -73,7 +65,7 @@ class Event:
     text: str
     seconds: float = 0.0
     tasks: int = 0
-    """The number of tasks to run, for ``planned``."""
+    """The number of tasks that will be run, for ``planned``; 0 in a dry run."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +208,7 @@ def run(work: FileName, *, first: int = 1, last: int = max(STEPS), redo: Sequenc
             if task.step in redo:
                 state.forget(task.name)
         planned = sum(each.kind != "done" for each in pipeline.states(state) if each.task.step <= last)
-        notify(Event("planned", None, counted(planned, "task"), tasks=planned))
+        notify(Event("planned", None, _plan_text(pipeline, planned), tasks=planned))
         going = _Run(pipeline, session, notify, log, jobs, threads, verify, first)
         try:
             going.run([task for task in pipeline.tasks if task.step <= last])
@@ -243,6 +235,11 @@ def _check_steps(first: int, last: int, redo: Sequence[int]) -> None:
         raise InputError(f"first step {first} is after last step {last}: give a first step up to {last}")
     if beyond := [step for step in redo if not first <= step <= last]:
         raise InputError(f"step {beyond[0]} cannot be made again in a run of steps {first} to {last}: extend the range")
+
+
+def _plan_text(pipeline: Pipeline, tasks: int) -> str:
+    """Return how many tasks are to be run, and the S/N of the bins."""
+    return f"{counted(tasks, 'task')} to run; {pipeline.settings.sn_text}"
 
 
 def _notifier(log: "RunLog", watch: Watcher | None) -> Watcher:
@@ -400,6 +397,8 @@ def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], ver
         _check_fits(pipeline, planned, first, last)
     except InputError as error:
         watch(Event("warning", None, str(error)))
+    wanted = sum(each.kind != "done" and first <= each.task.step <= last for each in planned)
+    watch(Event("planned", None, _plan_text(pipeline, wanted)))
     return Done((), tuple(planned), pipeline.layout.report.relative_to(pipeline.work))
 
 
