@@ -5,6 +5,7 @@ return 1 for bad input, as these do. A command is imported when it is called, an
 ``chandra-bin --help`` is fast.
 """
 
+import io
 import os
 import signal
 import sys
@@ -121,4 +122,8 @@ def main() -> NoReturn:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     if sys.stderr is None:  # daemons close stderr
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # stdout may be closed
+            # Names of files and units may have characters that the encoding of the locale lacks.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
