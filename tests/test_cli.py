@@ -1,5 +1,6 @@
 """The command line as a whole: help, versions, quick start, failures that nobody foresaw."""
 
+import os
 import platform
 import re
 import resource
@@ -240,3 +241,31 @@ run(sys.argv[1:])
     assert "an earlier run was killed while it replaced" in capsys.readouterr().err
     assert listing("out") == listing("new")
     assert Path("out/contbin_binmap.fits").read_bytes() == Path("new/contbin_binmap.fits").read_bytes()
+
+
+def in_locale(encoding, *words, **options):
+    """A command in the plain locale, with this encoding of its output."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    return subprocess.run([PROGRAM, *map(os.fsencode, words)], env=environment, capture_output=True, check=False,
+                          **options)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("name", [os.fsdecode(b"minus-\xe2\x88\x92"), os.fsdecode(b"bytes-\xff")])
+def test_names_with_characters_that_the_locale_lacks_are_no_failure(encoding, name, tmp_path):
+    write_fits(tmp_path / "image.fits", np.random.default_rng(1).poisson(5, (24, 24)).astype(np.int32))
+    done = in_locale(encoding, "bin", "image.fits", "-o", name, "--sn", "10", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"next: chandra-bin spectra" in done.stdout
+    assert (tmp_path / name / "contbin_binmap.fits").is_file()
+    done = in_locale(encoding, "bin", f"{name}.fits", "-o", "other", cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.fullmatch(rb"chandra-bin bin: error: \S+.fits: no such file\n", done.stderr)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fluximage", "--help"], ["fit", "--help"], ["doctor"]])
+def test_plain_locales_have_help_and_findings(words):
+    for encoding in ("ascii", "latin-1"):
+        done = in_locale(encoding, *words)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout

@@ -69,7 +69,8 @@ def test_a_simulated_folder_is_complete(capsys):
     assert second["ObsID"] == "90002"
     assert 0 < float(second["from first"].rstrip("'")) < 15
     assert said.out.splitlines()[-2:] == [
-        "2 of 2 ObsIDs, 0.5 ks; the settings are in work/config.json",
+        "2 of 2 ObsIDs, 0.5 ks; target S/N 70, contour S/N 42 (0.6 times sn, at least 20); the settings are in "
+        "work/config.json",
         "next: chandra-bin run work  # run the pipeline"]
     assert listing("work") == ["config.json"]
     made = settings()

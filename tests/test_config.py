@@ -22,8 +22,8 @@ OTHERS = {"responses": True, "tool_hours": 2.5, "band": "soft", "bands": ["2:7:3
     "refcoord": "228.48 -59.14", "flux_factor": 1, "constrain": 2.5,
     "binning_image": "scaled_flux", "contours": "counts", "background_systematic": 0.05, "redshift": 0.2,
     "spectra": True, "response_tiles": "tiles.csv", "tiles_per_chip": 4, "nh": 0.03,
-    "nh_is": "free", "redshift_is": "fixed", "model": "brems", "abundance_table": "aspl", "fit_band": "0.7:8",
-    "fit_engine": "sherpa"}
+    "nh_is": "free", "redshift_is": "fixed", "model": "brems", "apec": "../atomdb", "abundance_table": "aspl",
+    "fit_band": "0.7:8", "fit_engine": "sherpa"}
 
 
 def write_json(folder, info=None, **top):

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import chandra_bin
+from apec_files import write_apec
 from chandra_bin._checks import memory
 from chandra_bin.cli import run
 from chandra_bin.cli._doctor_checks import examine
+from chandra_bin.pipeline.config import write_config
 from files import listing
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "chandra-bin"
@@ -185,3 +187,26 @@ def test_little_memory_and_one_core(tmp_path, monkeypatch):
         assert found_in(tmp_path)["cores"].found == "1"
     finally:
         os.sched_setaffinity(0, cores)
+
+
+def test_the_files_of_the_model_are_looked_for(tmp_path, monkeypatch):
+    """AtomDB's tables where programs keep them, and in the folder of a pipeline those of its settings."""
+    monkeypatch.delenv("HEADAS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("ATOMDB", str(tmp_path / "none"))
+    found = found_in(tmp_path)
+    assert "model" not in found
+    assert (found["AtomDB"].state, found["AtomDB"].is_needed) == ("missing", False)
+    assert "fetch them from atomdb.org and give their folder" in found["AtomDB"].brings
+    values = {"name": "a", "cluster_directory": ".", "obs_ids": ["1"], "spectra": True, "redshift": 0.1}
+    for name, more, state in (("one", {"apec": "../tables"}, "missing"), ("two", {"model": "brems"}, "ok"),
+                              ("three", {"apec": "../tables", "spectra": False}, None)):
+        write_config(tmp_path / name, values | more)
+        model = found_in(tmp_path / name).get("model")
+        assert (model and model.state) == state
+    write_apec(tmp_path / "tables")
+    assert found_in(tmp_path / "one")["model"].state == "ok"
+    (tmp_path / "one/config.json").write_text("{")
+    assert "config.json: cannot be read" in found_in(tmp_path / "one")["model"].brings
+    monkeypatch.setenv("ATOMDB", str(tmp_path / "tables"))
+    assert found_in(tmp_path)["AtomDB"].found == "9.9.1"

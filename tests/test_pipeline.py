@@ -442,16 +442,32 @@ def test_a_dry_run_lists_the_tasks_to_run(work, capsys):
     change_settings(work, sn=40)
     before = products(work)
     assert command(["run", str(work), "--dry-run"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "2 tasks to run; target S/N 40, contour S/N 20 (smooth_sn)"
     assert [line.split()[2:4] for line in lines if "done" not in line] == [["bin", "to"], ["sky-regions", "waits"]]
     assert "sn was 15" in "\n".join(lines)
     assert products(work) == before
 
 
+@pytest.mark.parametrize(("settings", "text"), [
+    ({"sn": 15, "smooth_sn": None}, "target S/N 15, contour S/N 20 (0.6 times sn, at least 20)"),
+    ({"sn": 70, "smooth_sn": None}, "target S/N 70, contour S/N 42 (0.6 times sn, at least 20)"),
+    ({"sn": 15, "smooth_sn": 100}, "target S/N 15, contour S/N 100 (smooth_sn)")])
+def test_a_run_prints_the_sn_in_use(work, capsys, settings, text):
+    change_settings(work, **settings)
+    assert command(["run", str(work), "--to", "6"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"0 tasks to run; {text}"
+    assert command(["run", str(work), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(f" to run; {text}")
+    assert command(["run", str(work), "--to", "6", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_a_dry_run_marks_steps_that_are_not_selected(work, capsys):
     change_settings(work, sn=40)
     assert command(["run", str(work), "--dry-run", "--to", "6"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("0 tasks to run; ")
     assert [line.split()[2:] for line in lines if "done" not in line] == [
         ["bin", "to", "do", "not", "selected"], ["sky-regions", "waits", "not", "selected"]]
 

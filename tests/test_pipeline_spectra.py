@@ -12,8 +12,9 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from apec_files import write_apec, write_plasma
 from chandra_bin.cli import run as command
-from chandra_bin.errors import InputError
+from chandra_bin.errors import ChandraBinWarning, InputError
 from chandra_bin.pipeline import runner
 from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
@@ -21,7 +22,9 @@ from chandra_bin.pipeline.survey import begin, survey
 from chandra_bin.report import write_report
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.grouped import GroupedSpectra
+from chandra_bin.spectral.models import ModelOptions, thermal_model
 from pipeline_work import change_settings
+from test_spectral_table_models import EDGES, table_file
 
 FITS = {"spectra": True, "response_tiles": "../cluster/truth/tiles.ecsv", "redshift": 0.1, "nh": 0.05, "model": "brems"}
 
@@ -193,6 +196,80 @@ def test_a_missing_table_of_responses_is_reported_at_once(work):
     change_settings(work, **FITS | {"response_tiles": "gone.csv"})
     with pytest.raises(InputError, match=r"gone.csv: no such file"):
         runner.run(work)
+
+
+@pytest.fixture
+def no_tables(tmp_path, monkeypatch):
+    """No AtomDB tables where they are looked for."""
+    for name in ("ATOMDB", "HEADAS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("no_tables")
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"model": "apec"}, r"step 10, model apec: no AtomDB tables .* in \$ATOMDB.*: fetch them from atomdb.org and give"),
+    ({"model": "apec", "apec": "gone"}, r"step 10, model apec: no AtomDB tables .* in \S*/work/gone: fetch them"),
+    ({"model": "gone.mod"}, r"step 10, model gone.mod: \S*/work/gone.mod: ")])
+def test_missing_files_of_the_model_are_reported_before_the_first_step(work, settings, message):
+    change_settings(work, **FITS | settings)
+    with pytest.raises(InputError, match=message):
+        runner.run(work, redo=[1])
+    assert all(each.kind == "done" for each in runner.status(work) if each.task.step < 9)
+    said = []
+    runner.run(work, dry_run=True, watch=lambda event: said.append(event.text))
+    assert len([text for text in said if re.match(message, text)]) == 1
+
+
+@pytest.mark.usefixtures("no_tables")
+def test_runs_that_do_not_fit_need_no_tables(work):
+    change_settings(work, **FITS | {"model": "apec"})
+    assert ran(work, last=9) == {"bin-spectra", "bin-responses"}
+    change_settings(work, spectra=False, response_tiles=None)
+    assert ran(work) == set()
+
+
+@pytest.mark.usefixtures("no_tables", "without_pictures", "plain_report")
+@pytest.mark.full
+def test_tables_of_the_setting_apec_are_fitted(work, tmp_path):
+    change_settings(work, **FITS | {"model": "apec", "apec": "../atomdb"})
+    write_plasma(tmp_path / "atomdb")
+    assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
+    assert "apec (AtomDB 9.9.2)" in read_fit(Layout.of(work, read_config(work).settings).fit).result.model
+    (tmp_path / "atomdb").rename(tmp_path / "elsewhere")
+    assert ran(work) == set()  # what is done needs no tables
+    change_settings(work, apec="../elsewhere")
+    assert ran(work) == {"fit", "maps"}
+
+
+@pytest.mark.usefixtures("without_pictures", "plain_report")
+@pytest.mark.full
+def test_a_changed_table_model_is_fitted_again(work, tmp_path):
+    gas, edges = thermal_model(ModelOptions(model="brems")), np.geomspace(0.05, 40, len(EDGES))
+    change_settings(work, **FITS | {"model": "../gas.mod"})
+    for scale, expected in ((1, {"bin-spectra", "bin-responses", "fit", "maps"}), (2, {"fit", "maps"})):
+        table_file(tmp_path / "gas.mod", edges=edges,
+                   spectrum=lambda kt, z, scale=scale: scale * gas.spectrum(edges, kt, z))
+        assert ran(work) == expected
+
+
+@pytest.mark.usefixtures("no_tables")
+def test_init_takes_the_tables_of_a_simulation_and_warns_where_there_are_none(archive, tmp_path):
+    shutil.copytree(archive, tmp_path / "sim")
+    file = tmp_path / "sim/simulation.json"
+    content = json.loads(file.read_text())
+    content["settings"] |= {"model": "apec", "apec": str(write_apec(tmp_path / "atomdb"))}
+    file.write_text(json.dumps(content))
+    begin(survey(tmp_path / "sim"), tmp_path / "work")
+    assert read_config(tmp_path / "work").settings.apec == "../atomdb"
+    (tmp_path / "atomdb").rename(tmp_path / "moved")
+    with pytest.warns(ChandraBinWarning, match=r"step 10, model apec: no AtomDB tables"):
+        begin(survey(tmp_path / "sim"), tmp_path / "other")
+    begin(survey(tmp_path / "sim"), tmp_path / "third", apec=tmp_path / "moved")
+    assert read_config(tmp_path / "third").settings.apec == "../moved"
+    with pytest.raises(InputError, match=r"no AtomDB tables .* in \S*atomdb: fetch them"):
+        begin(survey(tmp_path / "sim"), tmp_path / "fourth", apec=tmp_path / "atomdb")
+    assert not (tmp_path / "fourth").exists()
 
 
 def test_init_takes_the_responses_of_a_simulation(archive, tmp_path):

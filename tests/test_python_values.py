@@ -1,5 +1,8 @@
 """Values that Python users give to public functions: masks, units, texts, arrays of a wrong length."""
 
+import dataclasses
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,15 +15,27 @@ from astropy.io import fits
 from astropy.table import Column
 
 import chandra_bin
-from chandra_bin import GTI, DetectionOptions, InputError, contour_bin, detect_sources, light_curve, smooth
+from chandra_bin import (
+    GTI,
+    DetectionOptions,
+    InputError,
+    batch,
+    contour_bin,
+    detect_sources,
+    light_curve,
+    pipeline,
+    report,
+    smooth,
+)
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.events.spectra import group_counts
-from chandra_bin.fits.virtual import VirtualFile
+from chandra_bin.fits.virtual import VirtualFile, named_files
 from chandra_bin.tasks.bin import bin_image
 from chandra_bin.tasks.contbin import ContbinOptions, bin_as_contbin
 from chandra_bin.tasks.detect import DetectionFiles, detect_in_image
 from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.options import AncillaryChoice, MeasuredPart
+from event_files import random_events, write_events
 
 IMAGE = np.random.default_rng(3).poisson(5, (24, 24)).astype(np.int32)
 MASKED = np.ma.masked_array([1.0, 2.0, 3.0], mask=[0, 1, 0])
@@ -218,3 +233,91 @@ def test_an_input_named_as_text_is_not_written_over(tmp_path, monkeypatch):
     fits.PrimaryHDU(np.ones(IMAGE.shape, np.int16)).writeto("mask.fits")
     bin_image("img.fits", "bins", files=ImageFiles(mask=str(tmp_path / "mask.fits")))
     assert str(tmp_path) not in str(fits.getheader("bins/contbin_binmap.fits").get("HISTORY", ""))
+
+
+class Place:
+    """The name of a file that is neither a text nor a Path."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __fspath__(self):
+        return str(self.name)
+
+
+NAMES = pytest.mark.parametrize("kind", [str, Path, Place])
+
+
+@NAMES
+def test_names_of_files_are_texts_or_paths(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fits.writeto("image.fits", IMAGE)
+    write_events(tmp_path / "evt2.fits", random_events(20))
+    bins = contour_bin(chandra_bin.read_image(kind("image.fits")), sn=10)
+    bins.write(kind("bins.fits"))
+    assert chandra_bin.read_image(kind("image.fits[opt type=r8]")).data.dtype.kind == "f"
+    assert len(chandra_bin.read_events(kind("evt2.fits"), ["time"])) == 20
+    ALL.write(kind("good.gti"))
+    assert GTI.read(kind("good.gti")) == ALL
+    light_curve([1.0, 2.0, 7.0], ALL, bin_length_s=5).write(kind("curve.fits"))
+    assert chandra_bin.read_light_curve(kind("curve.fits")).counts.tolist() == [2, 1]
+    Path("circle.reg").write_text("circle(10,10,3)")
+    for read in (chandra_bin.read_regions, chandra_bin.regions.read_regions):
+        assert len(read(kind("circle.reg")).shapes) == 1
+    assert chandra_bin.regions.has_shapes(kind("circle.reg"))
+    assert not chandra_bin.regions.is_table_file(kind("circle.reg"))
+    assert [str(each) for each in named_files(kind("evt2.fits"))] == ["evt2.fits"]
+
+
+@NAMES
+@pytest.mark.usefixtures("without_pictures", "plain_report")
+def test_names_of_folders_are_texts_or_paths(kind, finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {each.kind for each in pipeline.status(kind(finished))} == {"done"}
+    assert len(pipeline.run(kind(finished), dry_run=True).states) == 13
+    shutil.copytree(finished, "work", symlinks=True)
+    assert report.write_report(kind("work")) == (tmp_path / "work/report/index.html")
+    fits.writeto("image.fits", IMAGE)
+    Path("images.csv").write_text("image,sn\nimage.fits,10\n")
+    assert [row.name for row in batch.read_manifest(kind("image.fits"))] == ["image"]
+    for names in ((kind("images.csv"), kind("first")), (batch.read_manifest(kind("images.csv")), kind("second"))):
+        (result,) = batch.run(*names)
+        assert result.is_ok
+    assert Path("first/index.html").is_file()
+    assert report.write_index(kind("page.html"), [], {}) == Path("page.html")
+
+
+PUBLIC = (chandra_bin, batch, pipeline, chandra_bin.regions, report, chandra_bin.simulate, chandra_bin.spectral,
+          chandra_bin.tasks)
+
+
+def shown_fields(cls):
+    """The fields that the repr of a dataclass prints."""
+    is_own = cls.__repr__.__qualname__ == f"{cls.__name__}.__repr__" and not hasattr(cls.__repr__, "__wrapped__")
+    return [] if is_own else [each for each in dataclasses.fields(cls) if each.repr]
+
+
+def test_no_public_result_prints_arrays_or_tables():
+    """But for the numbers of one shape of a region."""
+    classes = {each for module in PUBLIC for name in module.__all__
+               if dataclasses.is_dataclass(each := getattr(module, name)) and isinstance(each, type)}
+    assert len(classes) > 50
+    long = {f"{cls.__name__}.{each.name}" for cls in classes for each in shown_fields(cls)
+            if re.search(r"ndarray|Table|ArrayLike", str(each.type))}
+    assert long == {"Shape.points"}
+
+
+def test_the_result_of_a_run_is_a_short_line(finished):
+    done = pipeline.run(finished, dry_run=True)
+    assert repr(done) == "<Done: 0 of 13 tasks were run, 13 are done>"
+    assert repr(done.states[0]) == "<TaskState look, step 1: done>"
+    assert repr(done.states[0].task) == "<Task look, step 1>"
+
+
+@pytest.mark.parametrize("call", [pipeline.run, pipeline.status, report.write_report, batch.read_manifest,
+                                  lambda name: list(batch.run("images.csv", name))])
+def test_other_types_than_names_are_refused(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("images.csv").write_text("image\nimage.fits\n")
+    with pytest.raises(InputError, match=r"is of the type int: give the name of a file"):
+        call(3)

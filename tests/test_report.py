@@ -153,7 +153,7 @@ def test_the_page_is_not_large(made):
 def test_target_state_and_sn_are_said(page):
     assert page.words.startswith("Simulated cluster: report of chandra-bin")
     assert "All 8 steps are done." in page.words
-    line = r"\d+ bins: the target is S/N 15 in counts; in counts it is \d+\.\d \(median;"
+    line = r"\d+ bins: the target is S/N 15 in counts, with contours of S/N 20; in counts it is \d+\.\d \(median;"
     assert re.search(line, page.words)
 
 
@@ -486,7 +486,8 @@ def test_the_smoothed_image_is_that_of_the_binner(copied, monkeypatch):
 
 def test_bins_are_called_what_they_were_made_of(copied):
     change_record(copied.work, "bin", settings={"binning_image": "scaled_flux"})
-    assert "the target is S/N 15 in the scaled flux; in counts it is" in report_of(copied).words
+    line = "the target is S/N 15 in the scaled flux, with contours of S/N 20; in counts it is"
+    assert line in report_of(copied).words
 
 
 def test_pictures_of_before_go_and_others_stay(copied):

@@ -12,6 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from acis_inverses import from_sky, pointing_at, pointing_offset, to_chip
+from apec_files import write_plasma
 from chandra_bin import cut_flares, light_curve, simulate
 from chandra_bin.acis import geometry as acis
 from chandra_bin.cli import run
@@ -446,6 +447,16 @@ def test_the_shortest_observation(tmp_path, array):
     assert done.exposure_s == pytest.approx(3 * 3.2)
     assert len(Table.read(tmp_path / "s/truth/90001_flares.ecsv")) == 0
     read_events(tmp_path / "s/90001/secondary/acisf90001_000N001_evt1.fits.gz", ["time", "status"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_folder_of_a_plasmas_tables_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_plasma(tmp_path / "atomdb")
+    assert run(["simulate", "sim", "--obsids", "1", "--exposure", "30", "--counts", "20", "--blank-sky", "0",
+                "--model", "apec", "--apec", "atomdb", "-q"]) == 0
+    settings = json.loads((tmp_path / "sim/simulation.json").read_text())["settings"]
+    assert (settings["model"], settings["apec"]) == ("apec", "atomdb")
 
 
 @pytest.mark.full

@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from chandra_bin._checks.options import picked
+from chandra_bin._checks.paths import FileName, path_text
 from chandra_bin.binning.options import BinningOptions, two_targets
 from chandra_bin.errors import InputError, counted, did_you_mean, reason
 from chandra_bin.fits.virtual import named_file, one_of_stack
@@ -197,13 +198,13 @@ class _Wrong:
         raise InputError(f"{self.file}: {number}{'; '.join(shown)}")
 
 
-def read_manifest(*sources: str, defaults: BinningOptions | None = None,
+def read_manifest(*sources: FileName, defaults: BinningOptions | None = None,
                   products: BinProducts = BATCH_PRODUCTS) -> tuple[Row, ...]:
     """Return the rows of a manifest, or of images.
 
     Parameters
     ----------
-    *sources : str
+    *sources : str or os.PathLike
         One manifest, which ends in .csv, .ecsv or .toml, or virtual names of images. Files may be patterns, such as
         ``images/*.fits`` and ``*/evt2.fits[energy=500:7000][bin sky=4]``. File names in a manifest are relative to its
         folder.
@@ -217,14 +218,15 @@ def read_manifest(*sources: str, defaults: BinningOptions | None = None,
     InputError
         With all errors of the manifest.
     """
-    if len(sources) == 1 and sources[0].lower().endswith(_SUFFIXES):
-        file = Path(sources[0])
-        wrong = _Wrong(sources[0])
+    texts = [path_text(each, "a manifest or image") for each in sources]
+    if len(texts) == 1 and texts[0].lower().endswith(_SUFFIXES):
+        file = Path(texts[0])
+        wrong = _Wrong(texts[0])
         read = {".csv": _read_csv, ".ecsv": _read_ecsv, ".toml": _read_toml}[file.suffix.lower()]
         rows, folder = list(read(file, wrong)), file.parent
     else:
-        wrong = _Wrong(" ".join(sources))
-        rows, folder = [(number, {"image": name}) for number, name in enumerate(_images(sources), start=1)], Path()
+        wrong = _Wrong(" ".join(texts))
+        rows, folder = [(number, {"image": name}) for number, name in enumerate(_images(texts), start=1)], Path()
     if not rows and not wrong.texts:
         wrong.add("the manifest has no rows")
     given = {} if defaults is None else _Cells.model_validate(_without_none(asdict(defaults))).model_dump(

@@ -8,9 +8,11 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 from chandra_bin._checks.memory import available_bytes
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import ChandraBinError, InputError
 from chandra_bin.fits.virtual import one_of_stack
 from chandra_bin.tasks.inputs import files_of, image_shape
@@ -55,18 +57,19 @@ def estimated_bytes(row: Row) -> float:
     return _BASE_BYTES + _BYTES_A_PIXEL * ny * nx
 
 
-def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *, executor: Executor | None = None,
-        jobs: int | Callable[[], int] = 1, threads: int = 1, limits: Limits | None = None,
-        stop: Callable[[], bool] = lambda: False, lost: Callable[[], str | None] = lambda: None) -> Iterator[Result]:
+def run(manifest: FileName | Sequence[Row], folder: FileName = "results", *,
+        executor: Executor | None = None, jobs: int | Callable[[], int] = 1, threads: int = 1,
+        limits: Limits | None = None, stop: Callable[[], bool] = lambda: False,
+        lost: Callable[[], str | None] = lambda: None) -> Iterator[Result]:
     """Run all rows and yield the result of each when it ends. Rows that are already done are skipped.
 
     Rows that were not started are listed in the table as failed (error ``NotRun``), but are not yielded.
 
     Parameters
     ----------
-    manifest : str, Path or sequence of Row
+    manifest : str, os.PathLike or sequence of Row
         A manifest, a pattern of images, or rows from `read_manifest`.
-    folder : Path
+    folder : str or os.PathLike
         Folder for ``results.ecsv``, ``index.html`` and the folders of the clusters.
     executor : Executor, optional
         Any executor of ``concurrent.futures`` (a pool of processes must not fork). The caller shuts it down. Default:
@@ -91,7 +94,8 @@ def run(manifest: str | Path | Sequence[Row], folder: Path = Path("results"), *,
     ExecutorLost
         If the executor is lost.
     """
-    rows = read_manifest(str(manifest)) if isinstance(manifest, str | Path) else manifest
+    rows = read_manifest(manifest) if isinstance(manifest, str | PathLike) else manifest
+    folder = as_path(folder, "folder")
     if not rows:
         raise InputError("the manifest has no rows")
     limits = Limits.or_defaults(limits)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_image, as_labels, as_number, as_positive
 from chandra_bin._checks.given import ImageLike, has_pixels
-from chandra_bin._checks.paths import path_text
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin._checks.units import QuantityLike, numbers, unit_of
 from chandra_bin.coords.given import CoordsLike, as_coords
 from chandra_bin.coords.pixel_areas import pixel_areas_arcsec2
@@ -217,7 +217,7 @@ class ContourBins:
         return [reduce(or_, to_astropy(region_of(self.polygons, label), coords or as_coords({}), sky=sky))
                 for label in range(len(self))]
 
-    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def write(self, path: FileName, *, overwrite: bool = False) -> None:
         """Write the binmap (``.fits``), the table of bins (``.ecsv``) or their outlines for DS9 (``.reg``).
 
         Outlines are in sky coordinates (ICRS) if the image has them, else in image coordinates.
@@ -231,7 +231,7 @@ class ContourBins:
         """
         from chandra_bin.fits.outputs import Outputs
 
-        path = Path(path_text(path))
+        path = as_path(path)
         writers = {"fits": self._write_binmap, "ecsv": self._write_table, "reg": self._write_outlines}
         writer = writers.get(path.name.removesuffix(".gz").rpartition(".")[2].lower())
         if writer is None:

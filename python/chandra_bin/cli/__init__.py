@@ -5,6 +5,7 @@ return 1 for bad input, as these do. A command is imported when it is called, an
 ``chandra-bin --help`` is fast.
 """
 
+import io
 import os
 import signal
 import sys
@@ -124,4 +125,8 @@ def main() -> NoReturn:
     # Threads of OpenBLAS wait for the next product at full speed for 2^26 cycles; with 2^4 they sleep. numpy, which is
     # not imported yet, and processes that are started inherit this; results do not depend on it.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # stdout may be closed
+            # Names of files and units may have characters that the encoding of the locale lacks.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))

@@ -59,7 +59,7 @@ def examine(folder: Path) -> list[Finding]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    return [*_programs(), *_packages(), *_ciao(), *_machine(), *_folder(folder)]
+    return [*_programs(), *_packages(), *_ciao(), *_model(folder), *_machine(), *_folder(folder)]
 
 
 def _programs() -> Iterator[Finding]:
@@ -164,6 +164,31 @@ def _calibration(installation: Installation, version: str) -> Iterator[Finding]:
         yield Finding("blank sky", "ok", "is in CALDB", brings)
     else:
         yield Finding("blank sky", "missing", "", f"{brings}: {_INSTALL} acis_bkg_evt")
+
+
+def _model(folder: Path) -> Iterator[Finding]:
+    """Yield whether AtomDB's tables are found, and, in the folder of a pipeline that fits, the files of its model."""
+    try:
+        from chandra_bin.pipeline.config import JSON_NAME, TOML_NAME, read_config
+        from chandra_bin.pipeline.models import check_fits
+        from chandra_bin.spectral.atomdb import find_apec
+    except ImportError:  # of a broken package, which has a line of its own
+        return
+    what, brings = "AtomDB", "tables of the model apec, the default of fits of temperature"
+    try:
+        files = find_apec()
+        yield Finding(what, "ok", files.version or "of unknown version", f"{brings}; {files.coco.parent}")
+    except InputError as error:
+        yield Finding(what, "missing", "", f"{brings}: {error}")
+    if any((folder / name).is_file() for name in (JSON_NAME, TOML_NAME)):
+        what, brings = "model", "of the pipeline in this folder"
+        try:
+            settings = read_config(folder).settings
+            check_fits(settings, folder)
+            if settings.spectra and settings.redshift is not None:
+                yield Finding(what, "ok", settings.model, f"{brings}: its files are found")
+        except InputError as error:
+            yield Finding(what, "missing", "", f"{brings}: {error}")
 
 
 def _machine() -> Iterator[Finding]:

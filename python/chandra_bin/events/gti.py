@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_number, as_seconds
 from chandra_bin._checks.given import ImageHolder
-from chandra_bin._checks.paths import path_text
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin._checks.units import MJDREF, TimeLike, seconds
 from chandra_bin.errors import InputError, counted, rename_hint
 
@@ -114,7 +113,7 @@ class GTI:
         return cls.of(*(_column(columns, by_name[name]) for name in ("start", "stop")))
 
     @classmethod
-    def read(cls, name: str | Path) -> "GTI":
+    def read(cls, name: FileName) -> "GTI":
         """Return the good times of a file: of the named table, ``file[GTI7]``, else of all tables, which must be equal.
 
         Times become seconds of Chandra's clock; they are shifted if the file has another MJDREF or TIMEZERO. Raises
@@ -131,7 +130,7 @@ class GTI:
         shift = seconds_after_reference(block.header, MJDREF)
         return cls.of(block.gti.start + shift, block.gti.stop + shift) if shift else block.gti
 
-    def write(self, path: str | Path, *, overwrite: bool = False, mjdref: float = MJDREF) -> None:
+    def write(self, path: FileName, *, overwrite: bool = False, mjdref: float = MJDREF) -> None:
         """Write a GTI file in OGIP format, which CIAO reads as ``[@file]``; times count from ``mjdref`` (MJD, TT).
 
         Raises `OutputError` if the file exists, unless ``overwrite`` is True.
@@ -143,7 +142,7 @@ class GTI:
         from .clocks import clock_keywords
         from .gti_files import write_gti_file
 
-        target = Path(path_text(path))
+        target = as_path(path)
         with Outputs([target], clobber=overwrite) as outputs, outputs.open(target) as file:
             write_gti_file(file, Header(clock_keywords(mjdref)), self)
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -12,7 +11,7 @@ from chandra_bin.errors import InputError, warn
 from chandra_bin.fits.headers import add_history
 from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import Hdu, open_fits, write_empty_primary, write_rows
-from chandra_bin.fits.virtual import Block, VirtualFile, named_file
+from chandra_bin.fits.virtual import Block, Name, named_file
 
 from .clocks import CLOCK_KEYS, Clock, put_in_seconds, seconds_between
 from .gti import GTI
@@ -87,7 +86,7 @@ def gti_block(hdu: Hdu) -> GtiBlock | None:
     return _block(hdu) if named and {"start", "stop"} <= set(hdu.columns) else None
 
 
-def read_gti(name: str | Path | VirtualFile) -> dict[int | None, GtiBlock]:
+def read_gti(name: Name) -> dict[int | None, GtiBlock]:
     """Return the good times of a file by chip: of the named block, ``file[GTI7]``, else of all with START and STOP.
 
     The key is None (all chips) if the file does not distinguish chips, or all tables are equal. Raises `InputError`.

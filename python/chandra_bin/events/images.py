@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, did_you_mean
 from chandra_bin.fits.subspace import Component, read_subspace, write_subspace
 from chandra_bin.fits.tables import Column
-from chandra_bin.fits.virtual import BinAxis, Binning, VirtualFile, named_file
+from chandra_bin.fits.virtual import BinAxis, Binning, Name, VirtualFile, named_file
 
 from .clocks import seconds_of
 from .columns import coords_of, without_columns
@@ -47,7 +46,7 @@ class EventImage:
     """Good times, as from `EventFile.gti_blocks`."""
 
 
-def event_image(name: str | Path | VirtualFile) -> EventImage:
+def event_image(name: Name) -> EventImage:
     """Return the image of ``evt2.fits[energy=500:7000][bin sky=4]``, or the histogram of ``evt2.fits[bin pi]``.
 
     Open limits are those of the filters, extended to edges at 0.5 + k bin, else (and with ``[opt full]``) those of the
@@ -67,7 +66,7 @@ def event_image(name: str | Path | VirtualFile) -> EventImage:
         return EventImage(_as_type(counts, name, binning.at), header, file.gti_blocks())
 
 
-def event_image_shape(name: str | Path | VirtualFile) -> tuple[int, int]:
+def event_image_shape(name: Name) -> tuple[int, int]:
     """Return the shape (ny, nx) of the result of `event_image`, 1 for a missing axis, without reading events."""
     name = named_file(name)
     assert name.binning is not None

@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.arrays import as_number, as_seconds
-from chandra_bin._checks.paths import path_text
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin._checks.units import MJDREF, TimeLike
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.virtual import MOST_BINS
@@ -71,7 +70,7 @@ class LightCurve:
             table["rate_error"] = self.rate_error * u.ct / u.s
         return table
 
-    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def write(self, path: FileName, *, overwrite: bool = False) -> None:
         """Write a light curve in OGIP format, which `read_light_curve` and CIAO's ``deflare`` read.
 
         Raises `OutputError` if the file exists, unless ``overwrite`` is True.
@@ -83,7 +82,7 @@ class LightCurve:
 
         from .lightcurve_tables import write_curve
 
-        target = Path(path_text(path))
+        target = as_path(path)
         header = Header(clock_keywords(MJDREF)) if self.header is None else self.header
         with Outputs([target], clobber=overwrite) as outputs, outputs.open(target) as file:
             write_empty_primary(file, Header())

@@ -1,7 +1,6 @@
 """Reading of light curves from FITS tables of CIAO's dmextract and other programs."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import is_number
 from chandra_bin.fits.tables import Hdu, Rows, open_fits
-from chandra_bin.fits.virtual import Block, Filter, VirtualFile, named_file
+from chandra_bin.fits.virtual import Block, Filter, Name, VirtualFile, named_file
 from chandra_bin.fits.virtual import Rows as RowNumbers
 
 from .clocks import Clock, put_in_seconds, seconds_of
@@ -27,12 +26,12 @@ _Reader = Callable[[str | None], NDArray[np.float64] | None]
 _SAME_PART = 1e-3
 
 
-def read_light_curve(name: str | Path | VirtualFile) -> LightCurve:
+def read_light_curve(name: Name) -> LightCurve:
     """Read a light curve from a FITS file: its first table with TIME and a column of rates.
 
     Parameters
     ----------
-    name : str, Path or VirtualFile
+    name : str, os.PathLike or VirtualFile
         The file; it may name a block and filter rows: ``lc.fits[count_rate=:0.5]``.
 
     Returns

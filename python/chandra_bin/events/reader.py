@@ -18,7 +18,7 @@ from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.subspace import read_subspace, write_subspace
 from chandra_bin.fits.tables import Column, Hdu, Rows, open_fits
-from chandra_bin.fits.virtual import Block, Filter, Step, VirtualFile, named_file
+from chandra_bin.fits.virtual import Block, Filter, Name, Step, VirtualFile, named_file
 from chandra_bin.fits.virtual import Rows as RowNumbers
 
 from .clocks import seconds_of
@@ -261,7 +261,7 @@ class EventFile:
 
 
 @contextmanager
-def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] = (), options: Collection[str] = (),
+def open_events(name: Name, *, also: Collection[type[Step]] = (), options: Collection[str] = (),
                 any_table: bool = False) -> Iterator[EventFile]:
     """Open the event table of a file: the named block, EVENTS, or else the first with X and Y.
 
@@ -290,12 +290,12 @@ def open_events(name: str | Path | VirtualFile, *, also: Collection[type[Step]] 
                      f"{', '.join(seen)}")
 
 
-def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Events:
+def read_events(name: Name, columns: Sequence[str]) -> Events:
     """Read the events of a file that pass a virtual name such as ``evt2.fits[energy=500:7000,ccd_id=0:3]``.
 
     Parameters
     ----------
-    name : str, Path or VirtualFile
+    name : str, os.PathLike or VirtualFile
     columns : sequence of str
         Names of the columns to read, in any case; only these are kept in memory.
 
@@ -315,7 +315,7 @@ def read_events(name: str | Path | VirtualFile, columns: Sequence[str]) -> Event
         return Events(passing.in_standard_units(), file.header(), file.good_times(), file.name.file)
 
 
-def read_passing_and_all(name: str | Path | VirtualFile, columns: Sequence[str], *,
+def read_passing_and_all(name: Name, columns: Sequence[str], *,
                          of_all: Sequence[str]) -> tuple[Events, Events]:
     """Read the events that pass a virtual name, and all events of its table, in one pass over the file.
 

@@ -1,7 +1,6 @@
 """Regions by virtual name: a file, a block of it, or some rows of a FITS region table."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +8,19 @@ from numpy.typing import NDArray
 from chandra_bin import regions
 from chandra_bin.errors import InputError, counted
 from chandra_bin.fits.tables import Hdu, open_fits
-from chandra_bin.fits.virtual import Block, Filter, RegionTerm, Rows, VirtualFile, named_file
+from chandra_bin.fits.virtual import Block, Filter, Name, RegionTerm, Rows, VirtualFile, named_file
 from chandra_bin.regions import Region, Semantics, parse_regions
 
 _COLUMNS = {"x", "y", "shape"}
 
 
-def read_regions(name: str | Path | VirtualFile, semantics: Semantics | None = None, *,
+def read_regions(name: Name, semantics: Semantics | None = None, *,
                  for_ciao: bool = True) -> Region:
     """Read a region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
     Parameters
     ----------
-    name : str, Path or VirtualFile
+    name : str, os.PathLike or VirtualFile
         The file; it may name a block and rows of a FITS table: ``src.fits[SRCREG]``, ``fov.fits[ccd_id=7]``.
     semantics, for_ciao
         As in ``chandra_bin.regions.read_regions``.

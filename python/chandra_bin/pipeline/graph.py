@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chandra_bin.errors import InputError
+from chandra_bin.spectral.models import PLASMAS
 from chandra_bin.spectral.weights import read_tiles
 
 from .archive import ObservationFiles
@@ -47,6 +48,9 @@ class Task:
     """Region files that the task proposes; files that the user made are inputs."""
     archive: tuple[ObservationFiles, ...] = ()
     obsid: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}, step {self.step}>"
 
 
 def tasks_of(layout: Layout, settings: Settings, archive: Sequence[ObservationFiles]) -> list[Task]:
@@ -103,13 +107,14 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
         file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
     made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
                  for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
+    model = () if settings.model in PLASMAS else (layout.work / settings.model,)
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
              (layout.binmap, *events, table), (*bad_pixels, *skies), (*companions, *made), archive=tuple(archive)),
-        Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band",
-                        "fit_engine"),
-             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), skies, made,
+        Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "apec", "abundance_table",
+                        "fit_band", "fit_engine"),
+             ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files, *model), skies, made,
              archive=tuple(archive)),
         # Where no observation has a blank sky, nothing is fitted, and the maps are of hardness, from the tables.
         Task("maps", 10, "maps", (), ("fit",), (layout.binmap, *tables), (layout.fit, *skies, *layout.truth),

@@ -1,7 +1,6 @@
 """Run the pending tasks of a pipeline in order, and record them."""
 
 import os
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,16 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from chandra_bin import __version__
-from chandra_bin.errors import (
-    ChandraBinError,
-    InputError,
-    OutputError,
-    collect_warnings,
-    counted,
-    reason,
-    warn,
-    writing,
-)
+from chandra_bin._checks.paths import FileName, as_path
+from chandra_bin.errors import ChandraBinError, InputError, OutputError, collect_warnings, counted, reason, warn
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
@@ -43,7 +34,9 @@ from .engines import by_ciao_if_taken, engine_of, function_of, versions_at_hand,
 from .graph import STEPS, Task, tasks_of
 from .job import Job
 from .layout import Layout
+from .models import check_fits
 from .reprocessing import why_not
+from .run_log import RunLog
 from .warned import join_warnings
 
 Kind = Literal["done", "to do", "waits", "running"]
@@ -58,6 +51,10 @@ class TaskState:
     why: str
     record: Record | None
 
+    def __repr__(self) -> str:
+        why = f": {self.why}" if self.why else ""
+        return f"<TaskState {self.task.name}, step {self.task.step}: {self.kind}{why}>"
+
 
 @dataclass(frozen=True)
 class Event:
@@ -68,7 +65,7 @@ class Event:
     text: str
     seconds: float = 0.0
     tasks: int = 0
-    """The number of tasks to run, for ``planned``."""
+    """The number of tasks that will be run, for ``planned``; 0 in a dry run."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,21 @@ class Done:
     is_reported: bool = False
     """Whether the report exists and is newer than all products."""
 
+    def __repr__(self) -> str:
+        return f"<Done: {self.summary}>"
+
+    @property
+    def finished(self) -> int:
+        """The number of tasks that are done."""
+        return sum(each.kind == "done" for each in self.states)
+
+    @property
+    def summary(self) -> str:
+        """How many tasks were run, and how many are done."""
+        every = len(self.states)
+        ran = counted(len(self.ran), f"of {every} tasks was", f"of {every} tasks were")
+        return f"{ran} run, {counted(self.finished, 'is', 'are')} done"
+
 
 Watcher = Callable[[Event], None]
 
@@ -93,7 +105,8 @@ class Pipeline:
     Raises `InputError` for an invalid configuration or archive.
     """
 
-    def __init__(self, work: Path, engine: str | None = None) -> None:
+    def __init__(self, work: FileName, engine: str | None = None) -> None:
+        work = as_path(work, "work")
         self.work = work.resolve()  # records have paths with "..", which would be wrong from a link to the folder
         if not self.work.is_dir():
             if self.work.exists():
@@ -155,8 +168,8 @@ def inputs_of(task: Task) -> list[Path]:
     return list(dict.fromkeys(there))
 
 
-def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[int] = (), verify: bool = False,
-        dry_run: bool = False, engine: str | None = None, jobs: int = 1, threads: int = 1,
+def run(work: FileName, *, first: int = 1, last: int = max(STEPS), redo: Sequence[int] = (),
+        verify: bool = False, dry_run: bool = False, engine: str | None = None, jobs: int = 1, threads: int = 1,
         watch: Watcher | None = None) -> Done:
     """Run the pending tasks of the steps ``first`` to ``last``.
 
@@ -182,7 +195,7 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
         return _dry_run(pipeline, first, last, redo, verify, watch or (lambda _event: None))
     with opened(pipeline.work) as session:
         state = session.state
-        log = _Log(pipeline.layout.logs)
+        log = RunLog(pipeline.layout.logs)
         engines = dict.fromkeys(engine_of(task.kind, pipeline.settings, task.archive) for task in pipeline.tasks)
         log.write(f"chandra-bin {__version__}, steps {first} to {last}, engine {pipeline.settings.engine}: "
                   f"{', '.join(engines)}")
@@ -190,11 +203,12 @@ def run(work: Path, *, first: int = 1, last: int = max(STEPS), redo: Sequence[in
         if session.recovered:
             notify(Event("recovered", None, f"the products of {session.recovered} were complete and are now in place"))
         _check_ciao(pipeline, state, first, last)
+        _check_fits(pipeline, _planned(pipeline, state, first, last, redo), first, last)
         for task in pipeline.tasks:
             if task.step in redo:
                 state.forget(task.name)
         planned = sum(each.kind != "done" for each in pipeline.states(state) if each.task.step <= last)
-        notify(Event("planned", None, counted(planned, "task"), tasks=planned))
+        notify(Event("planned", None, _plan_text(pipeline, planned), tasks=planned))
         going = _Run(pipeline, session, notify, log, jobs, threads, verify, first)
         try:
             going.run([task for task in pipeline.tasks if task.step <= last])
@@ -223,7 +237,12 @@ def _check_steps(first: int, last: int, redo: Sequence[int]) -> None:
         raise InputError(f"step {beyond[0]} cannot be made again in a run of steps {first} to {last}: extend the range")
 
 
-def _notifier(log: "_Log", watch: Watcher | None) -> Watcher:
+def _plan_text(pipeline: Pipeline, tasks: int) -> str:
+    """Return how many tasks are to be run, and the S/N of the bins."""
+    return f"{counted(tasks, 'task')} to run; {pipeline.settings.sn_text}"
+
+
+def _notifier(log: "RunLog", watch: Watcher | None) -> Watcher:
     """Return a function that passes events to the log and the watcher."""
     def notify(event: Event) -> None:
         log.event(event)
@@ -242,7 +261,15 @@ def _check_ciao(pipeline: Pipeline, state: State, first: int, last: int) -> None
         raise InputError(f'{why}; or choose engine = "native"')
 
 
-def status(work: Path, *, verify: bool = False) -> list[TaskState]:
+def _check_fits(pipeline: Pipeline, planned: Sequence[TaskState], first: int, last: int) -> None:
+    """Raise `InputError` if the run is to fit and files of the model are missing, before hours of other work."""
+    is_planned = any(each.task.kind == "fit" and each.kind != "done" and first <= each.task.step <= last
+                     for each in planned)
+    if is_planned and any(files.blank_sky for files in pipeline.archive):  # without a blank sky nothing is fitted
+        check_fits(pipeline.settings, pipeline.work)
+
+
+def status(work: FileName, *, verify: bool = False) -> list[TaskState]:
     """Return the states of all tasks, also during a run; ``verify`` reads all files."""
     pipeline = Pipeline(work)
     begun = running(pipeline.work)
@@ -254,7 +281,7 @@ def status(work: Path, *, verify: bool = False) -> list[TaskState]:
 class _Run(Runner[Task]):
     """One run of a pipeline."""
 
-    def __init__(self, pipeline: Pipeline, session: Session, notify: Watcher, log: "_Log", jobs: int, threads: int,
+    def __init__(self, pipeline: Pipeline, session: Session, notify: Watcher, log: "RunLog", jobs: int, threads: int,
                  verify: bool, first: int) -> None:
         super().__init__(session, jobs)
         self.pipeline, self.notify, self.log = pipeline, notify, log
@@ -365,12 +392,18 @@ def _dry_run(pipeline: Pipeline, first: int, last: int, redo: Sequence[int], ver
     state = State(pipeline.work)
     for text in _refused(pipeline, state, first, last):
         watch(Event("warning", None, text))
-    return Done((), tuple(_planned(pipeline, state, first, last, redo, verify)),
-                pipeline.layout.report.relative_to(pipeline.work))
+    planned = _planned(pipeline, state, first, last, redo, verify)
+    try:
+        _check_fits(pipeline, planned, first, last)
+    except InputError as error:
+        watch(Event("warning", None, str(error)))
+    wanted = sum(each.kind != "done" and first <= each.task.step <= last for each in planned)
+    watch(Event("planned", None, _plan_text(pipeline, wanted)))
+    return Done((), tuple(planned), pipeline.layout.report.relative_to(pipeline.work))
 
 
 def _planned(pipeline: Pipeline, state: State, first: int, last: int, redo: Sequence[int],
-             verify: bool) -> list[TaskState]:
+             verify: bool = False) -> list[TaskState]:
     """Return the states, adjusted for steps outside the range and steps to be made again."""
     again: set[str] = set()
     planned = []
@@ -409,31 +442,3 @@ def _link(layout: Layout) -> None:
     if layout.merged.is_dir() and not os.path.lexists(link):
         with suppress(OSError):  # without links or space on the disk, the next run tries again
             link.symlink_to(layout.merged.name)
-
-
-class _Log:
-    """The log file of a run: events with their times, and all calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
-        self.folder = self.file.with_suffix("")
-
-    def write(self, text: str) -> None:
-        """Add a line with the time. Raises `OutputError`."""
-        with writing(self.file):
-            self.file.parent.mkdir(exist_ok=True)
-            with self.file.open("a", encoding="utf-8", errors="backslashreplace") as log:
-                log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
-
-    def event(self, event: Event) -> None:
-        """Add an event."""
-        where = "" if event.task is None else f"step {event.task.step} {event.task.name}: "
-        seconds = f" in {event.seconds:.1f} s" if event.kind == "done" else ""
-        self.write(f"{where}{event.kind}{seconds}{f' ({event.text})' if event.text else ''}")
-
-    def record(self, record: Record) -> None:
-        """Add the calls and facts of a task."""
-        for call in record.calls:
-            self.write(f"  {call}")
-        for name, value in record.facts.items():
-            self.write(f"  {name}: {value}")

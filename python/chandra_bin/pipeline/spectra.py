@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
 from chandra_bin.spectral.fit import FitOptions
-from chandra_bin.spectral.models import PLASMAS, ModelOptions
 from chandra_bin.tasks.fit import fit_spectra_files
 from chandra_bin.tasks.maps import write_hardness_maps, write_maps
 from chandra_bin.tasks.responses import write_responses
@@ -19,6 +17,7 @@ from chandra_bin.tasks.truth import compare_with_truth
 from .archive import ObservationFiles, chips_used
 from .fit_engines import fit_engine
 from .job import Job
+from .models import model_of
 
 
 def flare_free_events(job: Job, archive: Sequence[ObservationFiles] | None = None) -> list[VirtualFile]:
@@ -78,14 +77,11 @@ def fit(job: Job) -> None:
     if not _with_blank_sky(job):
         job.note(model="not fitted: the spectra have no background")
         return
-    assert settings.redshift is not None  # the configuration is checked
-    plasma: Any = settings.model if settings.model in PLASMAS else layout.work / settings.model
-    model = ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
-                         abundance_table=settings.abundance_table)
     low, high = parse_energies(settings.fit_band)
     with fit_engine(settings.fit_engine, job.threads) as engine:
         made = job.call(fit_spectra_files, _folder_of_spectra(job), layout.bin_responses, job.out(layout.fit),
-                        model=model, options=FitOptions(nh_is=settings.nh_is, redshift_is=settings.redshift_is),
+                        model=model_of(settings, layout.work),
+                        options=FitOptions(nh_is=settings.nh_is, redshift_is=settings.redshift_is),
                         band_kev=(low / 1000, high / 1000), threads=job.threads, engine=engine)
     result = made.result
     reasons = Counter(result.reason.tolist()).most_common()

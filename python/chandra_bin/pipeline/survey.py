@@ -12,9 +12,11 @@ from typing import Any
 
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.errors import InputError, NoImaging, warn
+from chandra_bin.spectral.atomdb import find_apec
 
 from .archive import Observation, ObservationFiles, look, look_through
-from .config import refuse_second, write_config
+from .config import read_config, refuse_second, write_config
+from .models import check_fits
 from .reprocessing import missing_files, other_obstacles
 
 # Kinds of archive files, by their names in download_chandra_obsid.
@@ -113,7 +115,8 @@ def survey(directory: Path, obsids: Sequence[str] = ()) -> Survey:
     return made
 
 
-def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = False, **settings: Any) -> Path:
+def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = False, apec: Path | None = None,
+          **settings: Any) -> Path:
     """Write the configuration of a pipeline for these observations into the folder ``work``, and return its file.
 
     Parameters
@@ -126,6 +129,8 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
         Name of the cluster. Default: the target of the first header, else the name of the folder.
     toml : bool
         Write ``config.toml`` instead of ``config.json``.
+    apec : Path, optional
+        Folder of AtomDB's tables. Default: that of a simulation, else the places of `find_apec`.
     **settings
         Settings other than the defaults; None: the default. The model and the responses of a simulation come from its
         own files.
@@ -133,10 +138,19 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
     Raises
     ------
     InputError
-        For observations more than 1 degree apart, a folder among the archive files, and one with a configuration.
+        For observations more than 1 degree apart, a folder among the archive files, one with a configuration, and a
+        folder ``apec`` without AtomDB's tables.
+
+    Warns
+    -----
+    ChandraBinWarning
+        Where temperatures shall be fitted, and files of their model are missing.
     """
     refuse_second(work)
     _check_apart(work, found)
+    if apec is not None:
+        find_apec(apec)
+        settings["apec"] = _path_from(work, apec)
     distance, one, other = _farthest(found)
     if distance > FARTHEST_ARCMIN:
         raise InputError(f"{found.directory}: ObsIDs {one} and {other} are {distance / 60:.2g} degrees apart, too "
@@ -145,10 +159,15 @@ def begin(found: Survey, work: Path, *, name: str | None = None, toml: bool = Fa
     if name is None:
         name = next(filter(None, map(_safe, (found.observations[0].observation.target,
                                              found.directory.resolve().name, "cluster"))))
-    return write_config(work, {
+    file = write_config(work, {
         **_of_simulation(work, found.directory), **given, "name": name,
         "cluster_directory": _path_from(work, found.directory),
         "obs_ids": [each.files.obsid for each in found.observations]}, toml=toml)
+    try:
+        check_fits(read_config(work).settings, work)
+    except InputError as error:
+        warn(str(error))
+    return file
 
 
 def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
@@ -156,11 +175,14 @@ def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
     try:
         simulated = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
         model = {name: simulated[name] for name in ("redshift", "nh", "model")}
+        apec = simulated["apec"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     tiles = directory / TRUE_RESPONSES
     if not tiles.is_file() or not model["redshift"] > 0:
         return {}
+    if apec is not None and Path(apec).is_dir():
+        model["apec"] = _path_from(work, Path(apec))
     return {"spectra": True, "response_tiles": f"{_path_from(work, directory)}/{TRUE_RESPONSES}", **model}
 
 

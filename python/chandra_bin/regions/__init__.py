@@ -4,10 +4,9 @@ A pixel is in a region if its centre is, and edges belong to the shape, as in CI
 """
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chandra_bin._checks.paths import path_text
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import InputError, reason, warn
 
 from ._astropy import from_astropy, to_astropy
@@ -58,7 +57,7 @@ _TABLE = (b"\x1f\x8b", b"SIMPLE  =")
 _SHAPE = re.compile(r"[(]|[A-Za-z][ \t]+[-+.0-9]")
 
 
-def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ciao: bool = True,
+def read_regions(path: FileName, semantics: Semantics | None = None, *, for_ciao: bool = True,
                  block: int | None = None, rows: "NDArray[np.bool_] | None" = None) -> Region:
     """Return a region from a CIAO or DS9 file, or from a CIAO FITS region table.
 
@@ -67,7 +66,7 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     of the HDU to read (0: the primary one), by default the first region table, and ``rows`` (n,) is True for the rows
     to read, by default all. Raises `InputError`, with file and line, if the file cannot be read.
     """
-    path = Path(path_text(path))
+    path = as_path(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -86,20 +85,21 @@ def read_regions(path: str | Path, semantics: Semantics | None = None, *, for_ci
     return region
 
 
-def is_table_file(path: Path) -> bool:
+def is_table_file(path: FileName) -> bool:
     """Return whether a file is FITS (gzipped or not) by its first bytes; False if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with as_path(path).open("rb") as file:
             return file.read(16).startswith(_TABLE)
     except OSError:
         return False
 
 
-def has_shapes(path: Path) -> bool:
+def has_shapes(path: FileName) -> bool:
     """Return whether a region file exists and contains a shape, not only comments, ``global`` or a coordinate system.
 
     A file without shapes is how a user states, by hand or with DS9, that there is nothing to exclude.
     """
+    path = as_path(path)
     if not path.is_file():
         return False
     content = path.read_bytes()

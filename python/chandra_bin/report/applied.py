@@ -46,7 +46,7 @@ def effects(folder: Folder, background: "Mapping[str, Any]") -> dict[str, str]:
 
 def _of_spectra(folder: Folder) -> dict[str, str]:
     settings = folder.config.settings
-    of_fits = ("nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band", "fit_engine")
+    of_fits = ("nh", "nh_is", "redshift_is", "model", "apec", "abundance_table", "fit_band", "fit_engine")
     if not settings.spectra:
         return dict.fromkeys((*of_fits, "tiles_per_chip"), f"{_NOT}spectra is false")
     if settings.response_tiles is None and not folder.layout.made_tiles.is_file():
@@ -54,7 +54,10 @@ def _of_spectra(folder: Folder) -> dict[str, str]:
                              f"{_NOT}effective areas (response_tiles) are missing, so nothing is fitted")
     if folder.facts("fit") and folder.fit() is None:
         return dict.fromkeys(of_fits, f"{_NOT}no observation has blank-sky events, so nothing is fitted")
-    return {} if settings.response_tiles is None else {"tiles_per_chip": f"{_NOT}response_tiles is given"}
+    texts = {} if settings.response_tiles is None else {"tiles_per_chip": f"{_NOT}response_tiles is given"}
+    if settings.model != "apec":
+        texts["apec"] = f"{_NOT}the model is {settings.model}"
+    return texts
 
 
 def is_without_effect(text: str) -> bool:

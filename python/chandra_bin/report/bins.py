@@ -139,8 +139,10 @@ def _sn_line(folder: Folder, sn: NDArray[np.float64]) -> str:
     """Return a line on the S/N in counts that the settings gave."""
     low, middle, high = np.percentile(sn, (10, 50, 90))
     what = "counts" if is_of_counts(folder) else "the scaled flux"
-    return (f"{counted(len(sn), 'bin')}: the target is S/N {folder.config.settings.sn:g} in {what}; in "
-            f"counts it is {middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the bins)")
+    settings = folder.config.settings
+    return (f"{counted(len(sn), 'bin')}: the target is S/N {settings.sn:g} in {what}, with contours of S/N "
+            f"{settings.contour_sn:g}; in counts it is {middle:.1f} (median; {low:.1f} - {high:.1f} for 80 % of the "
+            "bins)")
 
 
 def _explained(folder: Folder, table: "QTable", net: Net | None) -> list[str]:

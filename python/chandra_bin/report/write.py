@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin import __version__
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import ChandraBinWarning, counted
 from chandra_bin.events import vfaint
 from chandra_bin.fits.headers import is_number, text_of
@@ -34,7 +35,7 @@ _MOST_FILES = 12
 _MOST_PRINTED = 100
 
 
-def write_report(work: Path) -> Path:
+def write_report(work: FileName) -> Path:
     """Write the report of a pipeline's folder: ``report/index.html``, and its pictures as PNG files next to it.
 
     The page lists missing products. Returns the path of the page. Raises `InputError` for a configuration or a state
@@ -42,7 +43,7 @@ def write_report(work: Path) -> Path:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ChandraBinWarning)  # shown when the files were made, and recorded
-        folder = Folder.read(work)
+        folder = Folder.read(as_path(work, "work"))
         page = _Page(folder)
         content = page.html()
     index = folder.layout.report

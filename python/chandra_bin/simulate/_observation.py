@@ -1,7 +1,7 @@
 """Settings of an observation: pointing, times, bad pixels, and background flares."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -64,12 +64,12 @@ class Observation:
     tstart_s: float
     frames: int
     dither_phases: tuple[float, float]
-    lost: dict[int, NDArray[np.bool_]]
+    lost: dict[int, NDArray[np.bool_]] = field(repr=False)
     """Frames outside the GTIs of each chip."""
     flares: tuple[Flare, ...]
-    bad_pixels: dict[int, NDArray[np.bool_]]
+    bad_pixels: dict[int, NDArray[np.bool_]] = field(repr=False)
     """Bad pixels of each chip, (1024, 1024) as [chipy - 1, chipx - 1]."""
-    bad_rectangles: dict[int, list[tuple[int, int, int, int]]]
+    bad_rectangles: dict[int, list[tuple[int, int, int, int]]] = field(repr=False)
     """Bad pixels of each chip as first and last chipx, first and last chipy."""
 
     @property

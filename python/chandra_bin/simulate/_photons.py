@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
+from chandra_bin.errors import counted
 from chandra_bin.events.vfaint import STATUS_BIT
 
 from . import _telescope as telescope
@@ -65,6 +66,9 @@ class Photons:
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"<Photons: {counted(len(self), 'event')}>"
 
     def __getitem__(self, rows: NDArray[np.bool_] | Wholes) -> "Photons":
         """Return some of the events."""

@@ -1,7 +1,7 @@
 """The simulated sky: a cluster and point sources, with their spectra and fluxes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,9 @@ class Spectrum:
     """Lower edges of bins of 10 eV."""
     photons: Floats
 
+    def __repr__(self) -> str:
+        return f"<Spectrum: {self.photons.size} bins of {STEP_EV:g} eV>"
+
     @classmethod
     def of(cls, shape: Floats, energy_ev: Floats) -> "Spectrum":
         """Return the spectrum of a shape, in any unit, at the centres of bins."""
@@ -68,13 +71,13 @@ class Scene:
 
     ra_deg: float
     dec_deg: float
-    gas: Gas
+    gas: Gas = field(repr=False)
     """Gas of the cluster, in pixels of ``bin_px`` sky pixels around the tangent point (ra_deg, dec_deg)."""
     bin_px: int
-    source_ra_deg: Floats
-    source_dec_deg: Floats
-    source_flux: Floats
-    source_spectrum: Spectrum
+    source_ra_deg: Floats = field(repr=False)
+    source_dec_deg: Floats = field(repr=False)
+    source_flux: Floats = field(repr=False)
+    source_spectrum: Spectrum = field(repr=False)
 
     def draw_cluster(self, count: int, draw: np.random.Generator) -> tuple[Floats, Floats, Floats]:
         """Draw (RA, Dec) and energies in eV of detected photons of the cluster."""

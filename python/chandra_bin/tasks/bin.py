@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,13 @@ class BinnedImage:
     bins: ContourBins
     coords: ImageCoords
     folder: Path
-    sn_counts: NDArray[np.float64]
+    sn_counts: NDArray[np.float64] = field(repr=False)
     """S/N of bins in counts, with the sign of the net counts."""
-    reached: NDArray[np.bool_]
+    reached: NDArray[np.bool_] = field(repr=False)
     """Whether a bin has the target S/N (or net counts), in counts."""
-    low: NDArray[np.bool_]
+    low: NDArray[np.bool_] = field(repr=False)
     """Whether a bin has a S/N in counts below ``chandra_bin.binning.bins.LOW_SN`` (3)."""
-    background_fraction: NDArray[np.float64]
+    background_fraction: NDArray[np.float64] = field(repr=False)
     """Expected background over counts of each bin; NaN without counts."""
     background_error: BackgroundError
     """Errors of the background's normalisation, as in the column ``sn_sys``."""

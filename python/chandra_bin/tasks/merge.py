@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 from chandra_bin.acis.bands import parse_bands
@@ -153,7 +154,7 @@ def _write(outputs: Outputs, request: Request, sources: Sequence[Source], refere
 
 def _blank_skies(given: BlankSkies, files: Sequence[VirtualFile]) -> list[list[VirtualFile]]:
     """Return the blank-sky files of each given observation."""
-    each = [named_files(one) for one in ([given] if isinstance(given, Name) else given)]
+    each = [named_files(one) for one in ([given] if isinstance(given, str | PathLike | VirtualFile) else given)]
     if len(each) != len(files):
         raise InputError(f"{counted(len(files), 'observation is', 'observations are')} given, but the blank sky of "
                          f"{len(each)} (--blanksky): give it "

@@ -115,7 +115,8 @@ class _Writer:
         self._outputs.write(self._path(name), content)
 
     def finish(self, settings: SimulationSettings) -> None:
-        content = {"program": program(), "settings": asdict(settings), "files": [*sorted(self._names), _MARKER]}
+        values = asdict(settings) | {"apec": None if settings.apec is None else str(settings.apec)}
+        content = {"program": program(), "settings": values, "files": [*sorted(self._names), _MARKER]}
         self._outputs.write(self.folder / _MARKER, json.dumps(content, indent=1) + "\n")
 
     def _path(self, name: str) -> Path:

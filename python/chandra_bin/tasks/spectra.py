@@ -1,7 +1,7 @@
 """Spectra of the bins of a binmap, one set of files per observation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class ObservationSpectra:
     """Number of events in bins, of all channels."""
     outside: int
     """Number of events that passed the filters and are outside all bins."""
-    table: "Table"
+    table: "Table" = field(repr=False)
     """The table ``spectra.ecsv``."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
-from chandra_bin.errors import InputError, warn
+from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.events.spectra import band_channels
 from chandra_bin.exposure.ancillary import Ancillary
@@ -80,6 +80,9 @@ class TilesOfObservation:
     rmf_tools: Mapping[int, RmfTool]
     """By chip: mkacisrmf where it has matrices for the events, else mkrmf."""
     tiles: tuple[Tile, ...]
+
+    def __repr__(self) -> str:
+        return f"<TilesOfObservation: {counted(len(self.tiles), 'tile')} of ObsID {self.obsid}, {self.events}>"
 
 
 def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOptions | None = None,

@@ -11,7 +11,7 @@ from chandra_bin.errors import InputError
 from ._parse import parse_name
 from ._steps import Filter, GtiTerm, MaskTerm, RegionTerm, Term, VirtualFile
 
-Name = str | Path | VirtualFile
+Name = str | os.PathLike[str] | VirtualFile
 
 
 def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
@@ -25,16 +25,17 @@ def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
     whole = os.path.join(folder, path_text(name, "the file"))
     if os.path.exists(whole):
         return VirtualFile.of(whole)
-    if str(name).startswith("@"):
-        raise InputError(f"{name} is a list, but one file is needed: in Python, give expand_stack({str(name)!r}) of "
+    text = path_text(name)
+    if text.startswith("@"):
+        raise InputError(f"{text} is a list, but one file is needed: in Python, give expand_stack({text!r}) of "
                          "chandra_bin.fits.virtual")
-    parsed = parse_name(str(name))
+    parsed = parse_name(text)
     return replace(parsed, path=os.path.join(folder, parsed.path)) if folder else parsed
 
 
 def named_files(names: Name | Sequence[Name]) -> list[VirtualFile]:
     """Return the files that one name, or several, refer to."""
-    return [named_file(name) for name in ([names] if isinstance(names, Name) else names)]
+    return [named_file(name) for name in ([names] if isinstance(names, str | os.PathLike | VirtualFile) else names)]
 
 
 def files_in_filters(name: VirtualFile) -> list[VirtualFile]:

@@ -1,0 +1,32 @@
+"""The model that step 10 fits, by the settings, and the check that its files are there before other steps run."""
+
+from pathlib import Path
+from typing import Any
+
+from chandra_bin.errors import InputError
+from chandra_bin.spectral.models import PLASMAS, ModelOptions, check_model
+
+from .config import Settings
+
+
+def model_of(settings: Settings, work: Path) -> ModelOptions:
+    """Return the options of the model; files in the settings are relative to the folder ``work``."""
+    assert settings.redshift is not None  # where fits are wanted
+    plasma: Any = settings.model if settings.model in PLASMAS else work / settings.model
+    return ModelOptions(model=plasma, redshift=settings.redshift, nh=settings.nh,
+                        abundance_table=settings.abundance_table,
+                        apec=None if settings.apec is None else work / settings.apec)
+
+
+def check_fits(settings: Settings, work: Path) -> None:
+    """Raise `InputError` where the settings want fits, and the files of their model or their engine are missing."""
+    if not settings.spectra or settings.redshift is None:
+        return
+    try:
+        check_model(model_of(settings, work))
+    except InputError as error:
+        raise InputError(f"step 10, model {settings.model}: {error}") from None
+    if settings.fit_engine == "sherpa":
+        from chandra_bin.spectral.engines import need_sherpa
+
+        need_sherpa()
