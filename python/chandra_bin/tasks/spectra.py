@@ -201,7 +201,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     if group is not None:
         _write_each(outputs, folder, made, writer, behind_writer, group)
     _write_table(outputs, folder / ALL_BINS, made, writer, behind_writer)
-    outputs.write(folder / "spectra.ecsv", ecsv(table, parameters))
+    outputs.write(folder / "spectra.ecsv", ecsv(table, {**parameters, "binmap_id": bins.ids["BINMAPID"]}))
     counts = int(spectra.sum(dtype=np.int64))
     return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 
