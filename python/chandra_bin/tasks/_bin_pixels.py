@@ -93,8 +93,8 @@ def bins_text(numbers: Iterable[int]) -> str:
     return ends if known[-1] - known[0] == len(known) - 1 else f"{len(known)} bins of {ends}"
 
 
-def need_bins(file: Path, wanted: Iterable[int], numbers: Iterable[int]) -> None:
-    """Raise `InputError` for wanted bins that are not among the numbers of the bins of a file."""
+def need_bins(file: Path, wanted: Iterable[int], numbers: Iterable[int], where: str = "") -> None:
+    """Raise `InputError` for wanted bins that are not among the numbers of the bins of a file, or of a part of it."""
     known = set(numbers)
     if strange := sorted(set(wanted) - known):
-        raise InputError(f"{file}: has no bin {strange[0]}; it has {bins_text(known)}")
+        raise InputError(f"{file}: has no bin {strange[0]}{where}; it has {bins_text(known)}")
