@@ -15,6 +15,7 @@ from astropy.units import Unit
 
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
 from chandra_bin.spectral.derived import DepthOptions
 from chandra_bin.spectral.fit import FitOptions
 from chandra_bin.spectral.fit_table import read_fit
@@ -22,6 +23,7 @@ from chandra_bin.spectral.grouped import GroupedSpectra
 from chandra_bin.spectral.models import ModelOptions
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
 from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.response_files import write_response_files
 from chandra_bin.tasks.simulate import simulate_observations
 from chandra_bin.tasks.truth import compare_with_truth
 from conftest import made_once
@@ -308,6 +310,24 @@ def test_the_summary_says_what_comes_next(here):
     text = (here / "said.txt").read_text()
     assert "25 bins, 50 spectra" in text
     assert "next: chandra-bin maps BINMAP fit.ecsv  # make the maps" in text
+
+
+@pytest.mark.parametrize("kind", ["arf", "rmf"])
+def test_responses_that_changed_after_their_weights_are_refused(cluster, copied, capsys, kind):
+    (copied / "sim").unlink()
+    shutil.copytree(cluster / "sim/truth", copied / "sim/truth")
+    weights = ResponseWeights.read(Path("responses.fits"))
+    changed = getattr(weights.tiles[weights.tile[0]], kind)
+    with fits.open(changed, mode="update") as hdus:
+        hdus[1].header["OBSERVER"] = "another"
+    message = f"{changed}: has changed since responses.fits was made with it: make responses.fits again with"
+    for words in ((*FIT, "-o", "other.ecsv"), ("session", *FIT[1:], "--bins", "12")):
+        assert message in error_of(capsys, *words)
+    with pytest.raises(InputError, match=r"has changed since responses\.fits was made with it"):
+        write_response_files(Path("responses.fits"), Path("spectra"), [12])
+    changed.unlink()
+    assert f"{changed.name}: cannot be read: no such file" in error_of(capsys, *FIT, "-o", "other.ecsv")
+    assert not Path("other.ecsv").exists()
 
 
 @pytest.mark.parametrize(("command", "classes"), [

@@ -55,11 +55,15 @@ class FitInputs:
 
     @classmethod
     def read(cls, folder: Path, responses: Path) -> "FitInputs":
-        """Read the weights, and look for the spectra. Raises `InputError` for files that are missing or damaged."""
+        """Read the weights, and look for the spectra and responses.
+
+        Raises `InputError` for files that are missing or damaged, and for responses that changed after the weights.
+        """
         weights = ResponseWeights.read(responses)
         obsids = np.unique(weights.obsid).tolist()
         files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
         _check_files(folder, files, responses)
+        weights.check_files(responses)
         return cls(responses, weights, obsids, files)
 
     @property

@@ -50,6 +50,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     `InputError`, for bins that are in no observation too, and `OutputError`; no file is written then.
     """
     weights = ResponseWeights.read(responses)
+    weights.check_files(responses)
     if bins is not None:
         need_bins(responses, bins, weights.areas_arcsec2)
     of_bins = PlannedFiles.of(FilesOfBins(folder, bins), np.unique(weights.obsid).tolist(), np.unique(weights.bin),
