@@ -370,7 +370,7 @@ def pointing(ra, dec, roll):
 
 
 HERE, THERE = pointing(228.475, -59.14, 10.0), pointing(228.475, -59.14, 13.0)
-# Headers of two observations and of the blank sky of the second, and what is said of both skies in the wrong order.
+# Headers of two observations and of the blank sky of the second, and the error for both skies in the wrong order.
 OTHER_ORDER = {
     "ObsIDs": (HERE, THERE, THERE, "754", "12345", "b_bkg.fits: is of ObsID 12345, but was given for evt2.fits of 754"),
     "pointings": (HERE, THERE, THERE, "", "", "b_bkg.fits: has the pointing of evt3.fits, but was given for evt2.fits"),

@@ -30,7 +30,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class _Values:
-    """Values of bins, and what tells to which binmap they belong."""
+    """Values of bins, and their binmap as far as it is known."""
 
     quantities: Mapping[str, Quantity]
     source: Path

@@ -1,4 +1,4 @@
-"""Files of the responses of bins, for XSPEC and Sherpa: an ARF and an RMF beside the spectra of each bin."""
+"""Files of the responses of bins, for XSPEC and Sherpa: an ARF and an RMF next to the spectra of each bin."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -73,10 +73,10 @@ class BinsOfObservation:
     """The ARF and RMF files of bins that were written, too."""
 
 
-def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path], out: Path, *,
-                    options: WeightOptions | None = None, files: FilesOfBins | None = None, final: Path | None = None,
-                    mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                    clobber: bool = False) -> list[BinsOfObservation]:
+def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path],
+                    out: Path | tuple[Path, Path], *, options: WeightOptions | None = None,
+                    files: FilesOfBins | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
+                    keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
     Parameters
@@ -87,10 +87,10 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         relative to the table), and for several of an observation ``ccd_id``, and ``ra`` and ``dec`` of the tile's
         middle in degrees (ICRS). Places on a chip belong to its nearest tile. Or the ARF and the RMF of the only
         observation.
-    out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS.
+    out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS. Or this file and where it will be moved
+        to, which the names in it are relative to.
     options : how the parts of a bin are weighed; None: the defaults.
     files : files of the bins to write, too; None: none.
-    final : where ``out`` will be moved to, which the names in it are relative to; None: it stays.
     mask, exclude, keep : those that the spectra were made with.
 
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
@@ -100,22 +100,21 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
+    out, final = out if isinstance(out, tuple) else (out, out)
     names = named_files(events)
     obsids = obsids_of(names)
     known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
-    given = [tiles] if isinstance(tiles, Path) else []
-    responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *given, *responses]
+    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *([tiles] if isinstance(tiles, Path) else []),
+              *(file for tile in known for file in (tile.arf, tile.rmf))]
     bins = read_bin_pixels(binmap, mask, exclude, keep)
-    if files is not None and files.bins is not None:
-        need_bins(binmap, files.bins, bins.numbers, " outside excluded pixels" if mask or exclude or keep else "")
-    of_bins = (PlannedFiles.none() if files is None else
-               PlannedFiles.of(files, obsids, bins.numbers, binmap, bins.ids))
+    need_bins(binmap, (files and files.bins) or (), bins.numbers,
+              " outside excluded pixels" if mask or exclude or keep else "")
+    of_bins = PlannedFiles.of(files, obsids, bins.numbers, binmap, bins.ids) if files else PlannedFiles.none()
     with (Outputs(of_bins.named, clobber=True) as spectra,
           Outputs([out, *of_bins.paths], inputs=inputs, clobber=clobber) as outputs):
         places = places_of(bins)
-        parts, made = [], []
         share = 1.0 if files is None else _SHARE
+        parts, made = [], []
         for obsid, name in reporting(list(zip(obsids, names, strict=True)), end=share):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
@@ -127,7 +126,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
         weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | approximate(known))
         with outputs.open(out) as file:
-            weights.write(file, (final or out).parent, lines)
+            weights.write(file, final.parent, lines)
         written = of_bins.write(outputs, spectra, weights, out, start=share)
     return [replace(each, files=tuple(written.get(each.obsid, ()))) for each in made]
 
