@@ -366,6 +366,12 @@ def test_events_of_another_observation_are_refused(sky):
         blank_sky_background("img.fits", "hrc.evt", "out", events="evt2.fits")
 
 
+def test_a_blank_sky_of_another_observation_is_warned_of(sky):
+    write_events(sky / "other.evt", random_events(5000, 4), obsid="99")
+    with pytest.warns(ChandraBinWarning, match=r"other\.evt: is of ObsID 99, but was given for img\.fits of 754"):
+        blank_sky_background("img.fits", "other.evt", "out", events="evt2.fits")
+
+
 def test_blank_sky_against_numpy(sky):
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
     source, blank = random_events(20_000, 1), random_events(200_000, 2)
@@ -642,6 +648,22 @@ def test_the_binner_takes_both(capsys):
     assert "by 9-12 keV" in told
     assert run(["bin", "img.fits", "--background", "out_bkg.img", "--background-scale", "out_bkg_ratio.img", "--sn",
                 "10", "-o", "bins", "-q"]) == 0
+
+
+def test_images_of_another_observation_are_warned_of(tmp_path, capsys):
+    """Of the exposure map and the background; a mask may be of any."""
+    counts = np.random.default_rng(1).poisson(40, (30, 30))
+    image = write_fits(tmp_path / "img.fits", counts, OBS_ID="754")
+    expmap, background, mask = (write_fits(tmp_path / f"{name}.fits", np.ones((30, 30)), OBS_ID="00755")
+                                for name in ("expmap", "background", "mask"))
+    words = ["bin", image, "--expmap", expmap, "--background", background, "--mask", mask, "--sn", "20", "-q"]
+    assert run([*words, "-o", str(tmp_path / "bins")]) == 0
+    text = capsys.readouterr().err
+    for name, what in (("expmap", "exposure map"), ("background", "background")):
+        assert f"{name}.fits: the {what} is of ObsID 755, and the image {image} of 754 (OBS_ID): check" in text
+    assert "the mask is of" not in text
+    assert run(["smooth", "tophat", image, "--bg", background, "-o", str(tmp_path / "smooth.fits")]) == 0
+    assert "background.fits: the background is of ObsID 755" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "message"), [

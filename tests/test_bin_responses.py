@@ -23,7 +23,7 @@ WORDS = ("responses", "@evt.list", "binmap.fits", "-o", "each.fits")
 @pytest.fixture
 def files(copied):  # noqa: F811
     """ARF and RMF of two bins in both observations, as if specextract had made them."""
-    from chandra_bin.tasks.responses import write_response_files
+    from chandra_bin.tasks.response_files import write_response_files
 
     write_response_files(Path("responses.fits"), Path("spectra"), [11, 12])
     return copied

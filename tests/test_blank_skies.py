@@ -286,6 +286,16 @@ def test_chip_coordinates_are_refused_where_a_sky_is_needed(sky, tmp_path):
         write_spectra(events, binmap, tmp_path / "spectra", background=raw)
 
 
+@pytest.mark.filterwarnings("ignore:.*holds no table of good times")
+def test_a_blank_sky_on_the_sky_of_another_observation_is_warned_of(sky, tmp_path):
+    _, events, made = sky
+    with fits.open(made["sky"].file) as hdus:
+        hdus["EVENTS"].header.update(OBS_ID="99", ROLL_PNT=hdus["EVENTS"].header["ROLL_PNT"] + 5)
+        hdus.writeto(tmp_path / "other.evt")
+    with pytest.warns(ChandraBinWarning, match=r"other\.evt: its pointing .* is 1 arcmin from that of"):
+        blank_sky_events(events, tmp_path / "other.evt", tmp_path / "out.evt")
+
+
 def test_command(sky, tmp_path, capsys):
     folder, events, made = sky
     out = tmp_path / "a.evt"

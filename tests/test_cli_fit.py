@@ -4,6 +4,7 @@ import contextlib
 import io
 import shutil
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,19 @@ from astropy.units import Unit
 
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
+from chandra_bin.spectral.derived import DepthOptions
+from chandra_bin.spectral.fit import FitOptions
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.grouped import GroupedSpectra
+from chandra_bin.spectral.models import ModelOptions
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
 from chandra_bin.tasks.options import SimulationSettings
+from chandra_bin.tasks.response_files import write_response_files
 from chandra_bin.tasks.simulate import simulate_observations
 from chandra_bin.tasks.truth import compare_with_truth
 from conftest import made_once
+from files import listing, write_fits
 from pictures import KEPT, number_of
 
 EVENTS = [f"sim/{obsid}/primary/acisf{obsid}_000N001_evt2.fits.gz[ccd_id=7]" for obsid in (90001, 90002)]
@@ -212,7 +219,7 @@ def test_maps_have_values_errors_and_units(here, tmp_path):
 
 
 def test_responses_of_bins_are_files_that_fold_as_the_templates_do(copied):
-    from chandra_bin.spectral.models import ModelOptions, thermal_model
+    from chandra_bin.spectral.models import thermal_model
     from chandra_bin.spectral.ogip import read_arf, read_rmf
     from chandra_bin.spectral.templates import fold
 
@@ -260,16 +267,78 @@ def test_spectra_name_no_response_where_its_file_cannot_be_written(capsys):
     Path("spectra/90002/xaf_12.rmf").write_bytes(b"mine")
     before = Path("spectra/90001/xaf_12.pi").read_bytes()
     assert "xaf_12.rmf: exists already" in error_of(capsys, *words, "-o", "other.fits", "--bins", "12")
+    assert not Path("other.fits").exists()
     assert Path("spectra/90001/xaf_12.pi").read_bytes() == before
     Path("spectra/90001/xaf_12.pi").write_bytes(before.replace(b"RESPFILE=", b"OTHER   ="))
     assert "xaf_12.pi: has no keywords ANCRFILE and RESPFILE" in error_of(capsys, *words, "--bins", "12", "--clobber")
     assert not Path("spectra/90001/xaf_12.arf").exists()
 
 
+def test_what_files_of_bins_need_is_checked_before_anything_is_written(copied, capsys):
+    words = ["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "-o", "other.fits"]
+    write_fits("mask.fits", (fits.getdata("binmap.fits") != 3).astype(np.int16))
+    shutil.copytree("spectra", "damaged")
+    Path("damaged/90002/spectra.fits").unlink()
+    before = listing(copied)
+    said = error_of(capsys, *words, "--files", "spectra", "--bins", "3,99")
+    assert said.endswith("binmap.fits: has no bin 99; it has 0 - 24\n")
+    masked = [*words, "--mask", "mask.fits", "--files", "spectra", "-q"]
+    for wanted, message in (("3", "binmap.fits: has no bin 3 outside excluded pixels; it has 24 bins of 0 - 24"),
+                            ("4", "spectra/90001/spectra.fits: is of other bins than binmap.fits: make both of one")):
+        assert run([*masked, "--bins", wanted]) == 2
+        assert message in capsys.readouterr().err
+    assert "damaged/90002/spectra.fits: no such file" in error_of(capsys, *words, "--files", "damaged")
+    assert "nowhere/90001/spectra.fits: no such file" in error_of(capsys, *words, "--files", "nowhere")
+    assert listing(copied) == before
+
+
+def test_bins_that_no_observation_sees_have_no_files(copied, capsys):
+    """Found while responses are made: nothing stays of them."""
+    labels = fits.getdata("binmap.fits")
+    far = np.pad(labels, ((0, 400), (0, 0)), constant_values=-1)
+    far[-20:, :20] = 25
+    fits.writeto("far.fits", far, fits.getheader("binmap.fits"))
+    words = ["responses", "@evt.list", "far.fits", "--tiles", "sim/truth/tiles.ecsv", "-o", "other.fits"]
+    assert run(["spectra", "@evt.list", "far.fits", "-o", "far", "-q"]) == 0
+    before = listing(copied)
+    said = error_of(capsys, *words, "--files", "far", "--bins", "12,25")
+    assert "other.fits: has no response of bin 25: no observation sees it" in said
+    assert listing(copied) == before
+
+
 def test_the_summary_says_what_comes_next(here):
     text = (here / "said.txt").read_text()
     assert "25 bins, 50 spectra" in text
     assert "next: chandra-bin maps BINMAP fit.ecsv  # make the maps" in text
+
+
+@pytest.mark.parametrize("kind", ["arf", "rmf"])
+def test_responses_that_changed_after_their_weights_are_refused(cluster, copied, capsys, kind):
+    (copied / "sim").unlink()
+    shutil.copytree(cluster / "sim/truth", copied / "sim/truth")
+    weights = ResponseWeights.read(Path("responses.fits"))
+    changed = getattr(weights.tiles[weights.tile[0]], kind)
+    with fits.open(changed, mode="update") as hdus:
+        hdus[1].header["OBSERVER"] = "another"
+    message = f"{changed}: has changed since responses.fits was made with it: make responses.fits again with"
+    for words in ((*FIT, "-o", "other.ecsv"), ("session", *FIT[1:], "--bins", "12")):
+        assert message in error_of(capsys, *words)
+    with pytest.raises(InputError, match=r"has changed since responses\.fits was made with it"):
+        write_response_files(Path("responses.fits"), Path("spectra"), [12])
+    changed.unlink()
+    assert f"{changed.name}: cannot be read: no such file" in error_of(capsys, *FIT, "-o", "other.ecsv")
+    assert not Path("other.ecsv").exists()
+
+
+@pytest.mark.parametrize(("command", "classes"), [
+    ("fit", (ModelOptions, FitOptions)), ("session", (ModelOptions, FitOptions)), ("maps", (DepthOptions,))])
+def test_the_help_of_options_states_their_units(capsys, command, classes):
+    assert run([command, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    units = {f"--{each.name.replace('_', '-')} ": each.metadata["unit"] for cls in classes for each in fields(cls)}
+    assert any(units.values())
+    for flag, unit in units.items():
+        assert unit in text[text.index(flag):].partition(" --")[0]
 
 
 def test_maps_of_hardness_need_no_response(here, tmp_path):

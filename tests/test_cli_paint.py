@@ -115,11 +115,34 @@ def test_existing_images_are_refused_without_clobber(capsys):
     assert run(["paint", "--clobber"]) == 0
 
 
-def test_bins_that_the_map_has_not(capsys):
-    Path("t.csv").write_text("bin,kT\n0,1\n7,2\n-1,9\n")
+def test_bins_without_a_row_are_warned_of(capsys):
+    Path("t.csv").write_text("bin,kT\n0,1\n2,9\n")
     assert run(["paint", "--table", "t.csv", "-o", "out", "-q"]) == 0
-    assert "2 bins with values are not in this binmap" in capsys.readouterr().err
-    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(1, np.nan, np.nan))
+    assert "warning: t.csv: lacks 1 of 3 bins of binmap.fits, the first is 1: " in capsys.readouterr().err
+    np.testing.assert_array_equal(fits.getdata("out/kT_out.fits"), values(1, np.nan, 9))
+
+
+def test_columns_are_chosen():
+    QTable({"bin": [0, 1, 2], "kT": [1.0, 2, 3], "Z": [4.0, 5, 6], "norm": [7.0, 8, 9]}).write("t.ecsv")
+    assert run(["paint", "--table", "t.ecsv", "--columns", "norm,kT", "-o", "out", "-q"]) == 0
+    assert listing("out") == ["kT_out.fits", "norm_out.fits"]
+    np.testing.assert_array_equal(fits.getdata("out/norm_out.fits"), values(7, 8, 9))
+
+
+def test_a_table_of_another_binmap_is_refused(capsys):
+    """By its checksum: the numbers of the bins are the same."""
+    counts = np.random.default_rng(1).poisson(9, (20, 20))
+    write_fits("img.fits", counts)
+    assert run(["bin", "img.fits", "--sn", "15", "-o", "bins", "-q"]) == 0
+    labels = fits.getdata("bins/contbin_binmap.fits")
+    write_fits("turned.fits", np.ascontiguousarray(labels.T))
+    words = ["paint", "--table", "bins/bins.ecsv", "--columns", "counts"]
+    assert run([*words, "-n", "turned.fits", "-o", "out"]) == 2
+    assert "bins.ecsv: was made from another binmap than turned.fits: give" in capsys.readouterr().err
+    assert not Path("out").exists()
+    assert run([*words, "-n", "bins/contbin_binmap.fits", "-o", "out", "-q"]) == 0
+    sums = np.bincount(labels.ravel(), counts.ravel())
+    np.testing.assert_array_equal(fits.getdata("out/counts_out.fits"), sums[labels])
 
 
 BAD = {
@@ -139,7 +162,12 @@ BAD = {
     "not FITS": (["--table", "text.fits"], "text.fits: is not a FITS file (it begins with b'hello"),
     "no table in it": (["--table", "binmap.fits"], "binmap.fits: holds no table"),
     "strange format": (["--table", "a.xlsx"], "a.xlsx: unknown table format"),
-    "all strangers": (["--table", "strange.csv"], "none of 1 bin with"),
+    "bins of another map": (["--table", "strange.csv"], "strange.csv: has bin 77, but binmap.fits has 0 - 2: give the"),
+    "regions of another map": (["-l", "other.txt"], "other.txt: has bin 7, but binmap.fits has 0 - 2: give the binmap"),
+    "unknown column": (["--table", "twins.csv", "--columns", "a,kt"],
+                       "twins.csv: has no column kt, only bin, a, kT, word; do you mean kT?"),
+    "column of words": (["--table", "twins.csv", "--columns", "word"], "twins.csv: the column word holds no numbers"),
+    "columns without a table": (["--columns", "a"], "--columns chooses those of --table: give both"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),
 }
 
@@ -151,7 +179,8 @@ def test_bad_input_is_one_line_and_no_file(name, capsys):
              "xaf_5_fit_out.txt": "Z 1\nkT", "xaf_6_fit_out.txt": "kT hot", "nobin.csv": "a,b\n1,2",
              "bins.csv": "bins,kT\n1,2",
              "float.csv": "bin,a\n1.5,2", "twice.csv": "bin,a\n1,2\n1,3", "text.csv": "bin,a\n1,b",
-             "text.fits": "hello", "strange.csv": "bin,a\n77,1"}
+             "text.fits": "hello", "strange.csv": "bin,a\n77,1",
+             "twins.csv": "bin,a,kT,word\n0,1,2,x", "other.txt": "xaf_7 x", "xaf_7_fit_out.txt": "kT 1"}
     for file, text in files.items():
         Path(file).write_text(text + "\n")
     Path("binmap.gz").write_bytes(gzip.compress(b"x"))

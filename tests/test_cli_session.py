@@ -1,6 +1,7 @@
 """``chandra-bin session``: Sherpa runs the scripts as they are, and finds the fit again; files for XSPEC; bad input."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +215,8 @@ def test_groups_of_the_fit_are_in_the_spectra(tmp_path):
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(("words", "message"), [
-    (["--bins", "77", "--fit", "fit.ecsv"], "responses.fits: has no response of bin 77 in an observation"),
+    (["--bins", "77", "--fit", "fit.ecsv"], "responses.fits: has no bin 77; it has 0 - 24"),
+    (["--bins", "3,-1", "--fit", "fit.ecsv"], "responses.fits: has no bin -1; it has 0 - 24"),
     (["--bins", "3;4", "--fit", "fit.ecsv"], "--bins 3;4: give numbers of bins with commas between"),
     (["--bins", "3"], "the model needs a redshift: give --redshift, or --fit FILE"),
     (["--bins", "3", "--fit", "fit.ecsv", "--nh", "0.1"], "--nh is stated by the table of --fit: leave it out"),
@@ -230,6 +232,16 @@ def test_bad_input_is_one_line_and_no_file(capsys, tmp_path, words, message):
     assert message in text
     assert text.count("\n") == 1
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_the_commands_that_are_suggested_can_be_pasted(capsys, tmp_path):
+    out = tmp_path / "Abell 2029's"
+    assert run([*SESSION, "--bins", "12", "--fit", "fit.ecsv", "-o", str(out)]) == 0
+    _, _, commands = capsys.readouterr().out.partition("; run: ")
+    sherpa, _, xspec = commands.strip().partition(", or: ")
+    assert shlex.split(sherpa) == ["python", str(out / "bin_12.py")]
+    assert shlex.split(xspec) == ["cd", str(out), "&&", "xspec", "-", "bin_12.xcm"]
 
 
 @pytest.mark.usefixtures("copied")

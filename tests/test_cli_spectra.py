@@ -356,12 +356,72 @@ def test_events_meet_a_binmap_of_another_tangent_point():
 def test_each_observation_of_a_stack_has_its_folder():
     write_events("evt3.fits", random_events(100, 8), obsid="12345")
     Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
-    Path("bkg.list").write_text("bkg.fits\nbkg.fits\n")
+    write_events("bkg3.fits", BEHIND, obsid="12345", header=SCALES)
+    Path("bkg.list").write_text("bkg.fits\nbkg3.fits\n")
     assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@bkg.list"]) == 0
     tables = [Table.read(f"spectra/{folder}/spectra.ecsv") for folder in ("00754", "12345")]
-    assert run(["spectra", "evt3.fits", "binmap.fits", "--background", "bkg.fits", "-o", "alone"]) == 0
+    assert run(["spectra", "evt3.fits", "binmap.fits", "--background", "bkg3.fits", "-o", "alone"]) == 0
     np.testing.assert_array_equal(tables[1]["total_counts"], Table.read("alone/12345/spectra.ecsv")["total_counts"])
     assert tables[0]["total_counts"].sum() > tables[1]["total_counts"].sum()
+
+
+def pointing(ra, dec, roll):
+    return {"RA_PNT": ra, "DEC_PNT": dec, "ROLL_PNT": roll}
+
+
+HERE, THERE = pointing(228.475, -59.14, 10.0), pointing(228.475, -59.14, 13.0)
+# Headers of two observations and of the blank sky of the second, and the error for both skies in the wrong order.
+OTHER_ORDER = {
+    "ObsIDs": (HERE, THERE, THERE, "754", "12345", "b_bkg.fits: is of ObsID 12345, but was given for evt2.fits of 754"),
+    "pointings": (HERE, THERE, THERE, "", "", "b_bkg.fits: has the pointing of evt3.fits, but was given for evt2.fits"),
+    "pointings that are nearly equal": (HERE, HERE | {"ROLL_PNT": 10.01}, HERE | {"ROLL_PNT": 10.01}, "", "",
+                                        "b_bkg.fits: has the pointing of evt3.fits, but was given for evt2.fits"),
+}
+
+
+@pytest.mark.parametrize("known_by", OTHER_ORDER)
+def test_blank_skies_in_another_order_are_refused(capsys, known_by):
+    of_a, of_b, sky_b, obsid_a, obsid_b, message = OTHER_ORDER[known_by]
+    write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR, header=of_a)
+    write_events("evt3.fits", random_events(100, 8), obsid="12345", header=of_b)
+    write_events("a_bkg.fits", BEHIND, obsid=obsid_a, header=SCALES | of_a)
+    write_events("b_bkg.fits", BEHIND, obsid=obsid_b, header=SCALES | sky_b)
+    Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
+    Path("good.list").write_text("a_bkg.fits\nb_bkg.fits\n")
+    Path("bad.list").write_text("b_bkg.fits\na_bkg.fits\n")
+    assert message in error_of(capsys, "@evt.list", "binmap.fits", "--background", "@bad.list")
+    assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@good.list"]) == 0
+    assert not warnings_of(capsys)
+
+
+def test_blank_skies_that_do_not_tell_their_observation_are_warned_of(capsys):
+    write_events("evt3.fits", random_events(100, 8), obsid="12345")
+    write_events("plain.fits", BEHIND, obsid="", header=SCALES)
+    Path("evt.list").write_text("evt2.fits\nevt3.fits\n")
+    Path("bkg.list").write_text("plain.fits\nplain.fits\n")
+    assert run(["spectra", "@evt.list", "binmap.fits", "--background", "@bkg.list"]) == 0
+    assert "plain.fits: 2 blank skies have neither an ObsID (OBS_ID) nor a pointing" in warnings_of(capsys)[0]
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "plain.fits", "-o", "alone"]) == 0
+    assert not warnings_of(capsys)
+
+
+@pytest.mark.parametrize(("obsid", "header", "message"), [
+    ("99", {}, "bkg.fits: is of ObsID 99, but was given for evt2.fits of 754: check that it was put on the sky"),
+    ("", THERE, "is 0.63 arcmin from that of evt2.fits: check that it was put on the sky of this observation"),
+    ("", pointing(228.475, -59.04, 10.0), "bkg.fits: its pointing (RA_PNT, DEC_PNT, ROLL_PNT) is 6 arcmin from that"),
+])
+def test_a_blank_sky_of_another_observation_is_warned_of(capsys, obsid, header, message):
+    write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR, header=HERE)
+    write_events("bkg.fits", BEHIND, obsid=obsid, header=SCALES | header)
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
+    assert message in warnings_of(capsys)[0]
+
+
+def test_a_blank_sky_of_reprocessed_events_is_taken(capsys):
+    write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR, header=HERE)
+    write_events("bkg.fits", BEHIND, obsid="", header=SCALES | pointing(228.4755, -59.1402, 10.01))
+    assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
+    assert not warnings_of(capsys)
 
 
 def test_filters_hold_for_counts_and_exposure():

@@ -60,6 +60,12 @@ def test_bands_complete_after_a_comma():
     assert complete("fluximage", "a.fits", "--bands", "soft,h") == ["soft,hard"]
 
 
+def test_columns_of_a_table_complete(tmp_path):
+    (tmp_path / "t.csv").write_text("bin,kT,kT_low,Z\n0,1,2,3\n")
+    assert complete("paint", "--table", str(tmp_path / "t.csv"), "--columns", "Z,k") == ["Z,kT", "Z,kT_low"]
+    assert complete("paint", "--table", str(tmp_path / "none.csv"), "--columns", "k") == [""]
+
+
 def test_numbers_of_bins_complete(tmp_path):
     write_fits(tmp_path / "binmap.fits", np.arange(12, dtype=np.int32).reshape(3, 4))
     (tmp_path / "bad.fits").write_text("not FITS")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -242,8 +243,8 @@ def test_two_configurations_are_refused(tmp_path):
 
 
 def test_a_missing_configuration_is_an_error_with_advice(tmp_path):
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(InputError, match=f"make one by 'chandra-bin init DIR -o {folder}'"):
+    for folder in (tmp_path, tmp_path / "none of it"):
+        with pytest.raises(InputError, match=f"make one by chandra-bin init DIR -o {shlex.quote(str(folder))}"):
             read_config(folder)
 
 

@@ -180,7 +180,7 @@ BAD = {
 def test_bad_input_is_one_line_and_no_file(what, folder, capsys):
     words, text = BAD[what]
     (folder / "three.list").write_text("a_bkg.fits\n" * 3)
-    write_events(folder / "far.fits", random_events(5000, 4, chips=(2, 3)), obsid="1", ra=230.2)
+    write_events(folder / "far.fits", random_events(5000, 4, chips=(2, 3)), obsid="755", ra=230.2)
     before = listing(folder)
     merged(*words, code=2)
     line, = capsys.readouterr().err.splitlines()

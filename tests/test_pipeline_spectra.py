@@ -6,6 +6,7 @@ import re
 import shutil
 import zlib
 from base64 import b64decode
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from chandra_bin.pipeline.config import read_config
 from chandra_bin.pipeline.layout import Layout
 from chandra_bin.pipeline.survey import begin, survey
 from chandra_bin.report import write_report
+from chandra_bin.spectral import read_arf, write_arf
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.grouped import GroupedSpectra
 from chandra_bin.spectral.models import ModelOptions, thermal_model
+from chandra_bin.spectral.weights import ResponseWeights
 from pipeline_work import change_settings
 from test_spectral_table_models import EDGES, table_file
 
@@ -68,6 +71,20 @@ def test_temperatures_of_a_simulated_cluster(work):
     # A file that is lost is to be made again.
     layout.bin_responses.unlink()
     assert {each.task.name for each in runner.status(work) if each.kind == "to do"} == {"bin-responses"}
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("without_pictures", "plain_report")
+def test_responses_of_bins_are_found_again_where_an_arf_changed(work, archive):
+    shutil.copytree(archive / "truth", work.parent / "responses")
+    change_settings(work, **FITS | {"response_tiles": "../responses/tiles.ecsv"})
+    assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
+    layout = Layout.of(work, read_config(work).settings)
+    weights = ResponseWeights.read(layout.bin_responses)
+    arf = read_arf(weights.tiles[weights.tile[0]].arf)
+    write_arf(arf.file, replace(arf, area_cm2=0.9 * arf.area_cm2), clobber=True)
+    assert ran(work) == {"bin-responses", "fit", "maps"}
+    assert ran(work) == set()
 
 
 def check_report_of_free_column_densities(work, layout):

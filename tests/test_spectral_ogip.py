@@ -151,6 +151,27 @@ def test_damaged_matrices_are_one_line(column, row, value, message, tmp_path):
     assert str(error.value).startswith(f"{path}: block MATRIX ")
 
 
+@pytest.mark.parametrize(("factor", "message"), [
+    (5, r"a\.rmf: block MATRIX has the sum 5 in row 3 \(1\.5 keV\): the elements of a row are probabilities, with"),
+    (1.06, r"has the sum 1\.06 in row 3"), (1.04, None)])
+def test_sums_of_probabilities_above_1_are_refused(factor, message, tmp_path):
+    path = rmf_file(tmp_path / "a.rmf", matrix=MATRIX * np.array([[1], [1], [factor], [1]]), HDUCLAS3="REDIST")
+    if message is None:
+        assert read_rmf(path).matrix().sum(axis=1)[2] == pytest.approx(factor)
+    else:
+        with pytest.raises(InputError, match=message):
+            read_rmf(path)
+
+
+def test_a_matrix_with_the_area_may_have_any_sum(tmp_path):
+    matrix = MATRIX * 400
+    for number, about in enumerate(({"HDUCLAS3": "FULL"}, {"name": "SPECRESP MATRIX"})):
+        rmf = read_rmf(rmf_file(tmp_path / f"{number}.rsp", matrix=matrix, **about))
+        np.testing.assert_allclose(rmf.matrix(), matrix)
+    with pytest.raises(InputError, match=r"the effective area \(an RSP file\) must state HDUCLAS3 = 'FULL'"):
+        read_rmf(rmf_file(tmp_path / "2.rsp", matrix=matrix))
+
+
 def test_a_row_with_fewer_elements_than_channels_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"is truncated: row 1 has 1 elements and needs 2 \(N_CHAN\)"):
         read_rmf(rmf_file(tmp_path / "a.rmf", missing=1))
@@ -239,7 +260,7 @@ def test_what_is_written_is_read_again_and_by_sherpa(kind, tmp_path):
 def test_any_matrix_comes_back(seed, first, full):
     draw = np.random.default_rng(seed)
     energies, channels = draw.integers(1, 9), draw.integers(1, 12)
-    matrix = draw.random((energies, channels)) * (draw.random((energies, channels)) < draw.random())
+    matrix = draw.random((energies, channels)) / channels * (draw.random((energies, channels)) < draw.random())
     row, place = np.nonzero(matrix)
     edges, bounds = np.arange(1.0, energies + 2), np.arange(channels + 1.0)
     offsets = np.searchsorted(row, np.arange(energies + 1))

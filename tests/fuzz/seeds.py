@@ -103,7 +103,8 @@ _PHA = _PRIMARY + _table(b"SPECTRUM", 2, (b"CHANNEL", b"1I"), (b"COUNTS", b"1J")
                         more=b"HDUCLASS='OGIP'\nHDUCLAS1='SPECTRUM'\nEXPOSURE=10\nBACKSCAL=1\nAREASCAL=1\nDETCHANS=2\n"
                         b"POISSERR=T\nBACKFILE='none'\n")
 _WEIGHTS = _PRIMARY + _table(b"TILES", 1, (b"OBSID", b"1J"), (b"CCD_ID", b"1I"), (b"RA", b"1D"), (b"DEC", b"1D"), (b"ARF", b"1A"),
-                            (b"RMF", b"1A"), data=b"\0\0\0\1\0\7" + b"\0" * 16 + b"ar") + _table(
+                            (b"RMF", b"1A"), (b"ARF_ID", b"1A"), (b"RMF_ID", b"1A"),
+                            data=b"\0\0\0\1\0\7" + b"\0" * 16 + b"ar01") + _table(
     b"WEIGHTS", 1, (b"BIN", b"1J"), (b"OBSID", b"1J"), (b"TILE", b"1J"), (b"SECONDS", b"1D"), (b"COUNTS", b"1J"),
     data=b"\0\0\0\0\0\0\0\1\0\0\0\0\x40\x24" + b"\0" * 10) + _table(
     b"BINS", 1, (b"BIN", b"1J"), (b"AREA", b"1D"), data=b"\0" * 4 + b"\x40\x24" + b"\0" * 6, more=b"BINMAPID='ab'\n")

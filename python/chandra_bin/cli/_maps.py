@@ -16,11 +16,14 @@ from ._command import PATH, Command, clobber_option, file_argument, pick, quiet_
 @click.option("--depth", type=click.Choice(["pseudo", "constant", "volume"]), default="pseudo", show_default=True,
               help="pseudo: pressure and entropy per area, in arbitrary units; constant: one depth for all bins; "
               "volume: by the distances of each bin from the centre.")
-@click.option("--length-kpc", type=float, metavar="L", default=1000.0, show_default=True, help="The constant depth.")
-@click.option("--centre", "centre_deg", type=(float, float), metavar="RA DEC", help="Centre for volume, degrees.")
+@click.option("--length-kpc", type=float, metavar="L", default=1000.0, show_default=True,
+              help="The constant depth, kpc.")
+@click.option("--centre", "centre_deg", type=(float, float), metavar="RA DEC",
+              help="Centre for volume, degrees (ICRS).")
 @click.option("--hubble", type=float, metavar="H0", default=70.0, show_default=True,
               help="Hubble constant of the flat cosmology, km/s/Mpc.")
-@click.option("--omega-matter", type=float, metavar="OM", default=0.3, show_default=True, help="Matter density.")
+@click.option("--omega-matter", type=float, metavar="OM", default=0.3, show_default=True,
+              help="Matter density over the critical one.")
 @click.option("--truth", type=PATH, metavar="DIR",
               help="Folder truth of a simulation to compare the fits with, in truth.png, truth_profile.png, "
               "truth.ecsv.")

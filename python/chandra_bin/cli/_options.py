@@ -66,10 +66,12 @@ def file_option_of(each: "Field[Any]") -> Decorator:
 
 
 def help_of(each: "Field[Any]") -> str:
-    """Return the help text of an option with its default, or with the meaning of None."""
-    default = each.metadata["otherwise"] or each.default
+    """Return the help text of an option with its unit, where the text lacks it, and its default or meaning of None."""
+    default, unit = each.metadata["otherwise"] or each.default, each.metadata["unit"]
     text: str = each.metadata["text"]
-    return text + (f"  [default: {default}]" if default not in (None, ()) else "")
+    notes = [unit] if unit and unit not in text.split() else []
+    notes += [f"default: {default}"] if default not in (None, ()) else []
+    return text + (f"  [{'; '.join(notes)}]" if notes else "")
 
 
 def _negated(_context: click.Context, _option: click.Parameter, value: bool) -> bool:

@@ -26,7 +26,6 @@ from ._spectral import bins_of
 
 if TYPE_CHECKING:
     from chandra_bin.fits.virtual import VirtualFile
-    from chandra_bin.tasks.responses import WeightOptions
 
 
 def _complete_bins(context: click.Context, _option: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -75,7 +74,8 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
     seconds. Give the events, mask and regions that the spectra were made with, and one of --tiles, --per-bin, and
     --arf with --rmf.
     """
-    from chandra_bin.tasks.responses import WeightOptions, write_response_files
+    from chandra_bin.tasks.response_files import FilesOfBins
+    from chandra_bin.tasks.responses import WeightOptions
 
     tiles = _given_responses(per_bin, options)
     if bins is not None and files is None:
@@ -84,18 +84,14 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
         raise click.UsageError("--files writes the responses of bins, and --per-bin reads them: leave out one")
     if per_bin is not None:
         _refuse_weights()
-    numbers = None if bins is None else bins_of(bins)
+    of_bins = None if files is None else FilesOfBins(files, None if bins is None else bins_of(bins))
     weights = pick(WeightOptions, options)
     with progress_reporter(quiet, "responses"):
         lines = _of_bins(events, binmap, per_bin, out, options) if tiles is None else (
-            _of_tiles(events, binmap, tiles, out, weights, options))
-    with progress_reporter(quiet, "files"):
-        written = [] if files is None else write_response_files(out, files, numbers, clobber=options["clobber"])
+            _of_tiles(events, binmap, tiles, out, {"options": weights, "files": of_bins, **options}))
     if not quiet:
         for line in lines:
             click.echo(line)
-        if written:
-            click.echo(f"{counted(len(written), 'file')} of ARF and RMF in {files}")
         click.echo(f"written to {out}")
         next_command("responses", responses=out)
 
@@ -121,12 +117,15 @@ def _given_responses(per_bin: str | None, options: dict[str, Any]) -> "Path | tu
 
 
 def _of_tiles(events: "list[VirtualFile]", binmap: Path, tiles: "Path | tuple[Path, Path]", out: Path,
-              weights: "WeightOptions", options: dict[str, Any]) -> list[str]:
+              options: dict[str, Any]) -> list[str]:
     from chandra_bin.tasks.responses import write_responses
 
-    made = write_responses(events, binmap, tiles, out, options=weights, **options)
-    return [f"ObsID {each.obsid}: {counted(each.bins, 'bin')} on {counted(each.tiles, 'tile')}; {each.by_counts} "
-            "weighed by counts" for each in made]
+    made = write_responses(events, binmap, tiles, out, **options)
+    lines = [f"ObsID {each.obsid}: {counted(each.bins, 'bin')} on {counted(each.tiles, 'tile')}; {each.by_counts} "
+             "weighed by counts" for each in made]
+    if written := sum(len(each.files) for each in made):
+        lines.append(f"{counted(written, 'file')} of ARF and RMF in {options['files'].spectra}")
+    return lines
 
 
 def _of_bins(events: "list[VirtualFile]", binmap: Path, pattern: str | None, out: Path,

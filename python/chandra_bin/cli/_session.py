@@ -1,5 +1,6 @@
 """``chandra-bin session``: files and scripts of single bins, for fits by hand in Sherpa and XSPEC."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def command(spectra: Path, responses: Path, bins: str, fit: Path | None, folder:
     made = write_session(spectra, responses, folder, bins_of(bins), fit=fit, model=plasma,
                          options=pick(FitOptions, options), band_kev=band_kev, clobber=clobber)
     if not quiet:
-        click.echo(f"{counted(len(made) // 2, 'bin')} in {folder}; run: python {made[0]}, or in {folder}: xspec - "
-                   f"{made[1].name}")
+        click.echo(f"{counted(len(made) // 2, 'bin')} in {folder}; run: {shlex.join(['python', str(made[0])])}, or: "
+                   f"cd {shlex.quote(str(folder))} && xspec - {made[1].name}")
 
 
 def _refuse_options(context: click.Context) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -274,8 +275,8 @@ def read_config(work: Path) -> Config:
     """Read the configuration in a folder. Raises `InputError` that lists each invalid setting."""
     there = [file for name in (JSON_NAME, TOML_NAME) if (file := work / name).exists()]
     if not there:
-        raise InputError(f"{work}: neither {JSON_NAME} nor {TOML_NAME} exists: make one by 'chandra-bin init DIR -o "
-                         f"{work}'")
+        raise InputError(f"{work}: neither {JSON_NAME} nor {TOML_NAME} exists: make one by chandra-bin init DIR -o "
+                         f"{shlex.quote(str(work))}")
     if len(there) > 1:
         raise InputError(f"{work}: both {JSON_NAME} and {TOML_NAME} exist: remove one of them")
     file = there[0]

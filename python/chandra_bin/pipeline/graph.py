@@ -111,7 +111,8 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
-             (layout.binmap, *events, table), (*bad_pixels, *skies), (*companions, *made), archive=tuple(archive)),
+             (layout.binmap, *events, table, *files), (*bad_pixels, *skies), (*companions, *made),
+             archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "apec", "abundance_table",
                         "fit_band", "fit_engine"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files, *model), skies, made,

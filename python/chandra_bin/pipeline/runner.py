@@ -1,6 +1,7 @@
 """Run the pending tasks of a pipeline in order, and record them."""
 
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -111,7 +112,7 @@ class Pipeline:
         if not self.work.is_dir():
             if self.work.exists():
                 raise InputError(f"{work}: is a file: give the folder of a pipeline")
-            raise InputError(f"{work}: no such folder: make one by 'chandra-bin init DIR -o {work}'")
+            raise InputError(f"{work}: no such folder: make one by chandra-bin init DIR -o {shlex.quote(str(work))}")
         self.config: Config = read_config(work)
         self.settings: Settings = self.config.settings if engine is None else (
             self.config.settings.model_copy(update={"engine": engine}))

@@ -66,7 +66,7 @@ def find_responses(job: Job) -> None:
     layout = job.layout
     events = flare_free_events(job, _with_blank_sky(job) or job.archive)
     made = job.call(write_responses, events, layout.binmap, layout.tiles or layout.made_tiles,
-                    job.out(layout.bin_responses), final=layout.bin_responses)
+                    (job.out(layout.bin_responses), layout.bin_responses))
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
                 for each in made})
 

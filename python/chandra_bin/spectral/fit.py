@@ -50,15 +50,15 @@ class FitOptions(Options):
 
     statistic: Statistic = option("cstat", "C-statistic with the expected background, W-statistic on groups of 3 "
                                   "background counts, or chi-square on groups of 25 counts.")
-    abundance: float | None = option(None, "Abundance of all bins, which fixes it.", symbol="Z", otherwise="free",
-                                     limits=_FINITE)
+    abundance: float | None = option(None, "Abundance of all bins, which fixes it.", unit="solar", symbol="Z",
+                                     otherwise="free", limits=_FINITE)
     min_counts_abundance: float = option(
         500, "Net counts below which the abundance of a bin is fixed at abundance_few.", unit="counts", symbol="N",
         limits=Limits(lambda number: number >= 0, "it must be 0 or more"))
-    abundance_few: float = option(0.3, "Abundance of bins with few counts.", symbol="Z", limits=_FINITE)
+    abundance_few: float = option(0.3, "Abundance of bins with few counts.", unit="solar", symbol="Z", limits=_FINITE)
     abundance_min: float = option(-1.0, "Lower limit of the abundance. Below 0 it keeps means over bins without bias.",
-                                  symbol="Z", limits=_FINITE)
-    abundance_max: float = option(5.0, "Upper limit of the abundance.", symbol="Z", limits=_FINITE)
+                                  unit="solar", symbol="Z", limits=_FINITE)
+    abundance_max: float = option(5.0, "Upper limit of the abundance.", unit="solar", symbol="Z", limits=_FINITE)
     kt_min: float = option(0.3, "Lower limit of kT, not below that of the templates.", unit="keV", symbol="KT",
                            limits=POSITIVE)
     kt_max: float = option(25.0, "Upper limit of kT, not above that of the templates.", unit="keV", symbol="KT",

@@ -24,6 +24,8 @@ SAME_ENERGY = 1e-4
 # Keywords that describe the instrument of a response.
 ABOUT = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "OBS_ID")
 _MOST_CHANNELS = 2**31
+# Sums of the elements of an energy: those of mkacisrmf are 0.995 to 1.009.
+_MOST_PROBABLE = 1.05
 _MATRIX_NAMES = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
 
 
@@ -175,7 +177,8 @@ def read_rmf(path: str | PathLike[str]) -> Rmf:
     ------
     InputError
         Where the file is damaged, truncated or not an RMF, holds several matrices, its energies do not ascend without
-        gaps, or an element is negative, NaN, or of a channel that EBOUNDS lacks.
+        gaps, an element is negative, NaN, or of a channel that EBOUNDS lacks, or the elements of an energy sum to more
+        than 1.05 although the matrix does not include the effective area.
 
     Warns
     -----
@@ -255,8 +258,21 @@ def _rmf(hdu: Hdu, rows: Rows, heap: bytes, numbers: Wholes, channel_lo: Floats,
         row = int(np.searchsorted(offsets_of(elements), element, side="right")) - 1
         raise hdu.error(f"has the element {values[element]:g} at {lower[row]:.4g} keV: elements must be zero or "
                         "positive; make the RMF again")
+    includes_area = _includes_area(hdu)
+    if not includes_area:
+        sums = np.bincount(np.repeat(np.arange(len(rows)), elements), values, len(rows))
+        _check_sums(hdu, lower, np.asarray(sums, np.float64))
     return Rmf(lower, upper, channel_lo, channel_hi, first, offsets_of(elements),
-               counted_on(starts, sizes).astype(np.int32), values, _includes_area(hdu), _about(hdu), str(hdu.path))
+               counted_on(starts, sizes).astype(np.int32), values, includes_area, _about(hdu), str(hdu.path))
+
+
+def _check_sums(hdu: Hdu, lower: Floats, sums: Floats) -> None:
+    """Raise `InputError` where the elements of an energy, probabilities, sum to more than 1."""
+    if np.any(wrong := sums > _MOST_PROBABLE):
+        row = int(np.argmax(wrong))
+        raise hdu.error(f"has the sum {sums[row]:.4g} in row {row + 1} ({lower[row]:.4g} keV): the elements of a row "
+                        "are probabilities, with a sum of 1; a matrix that includes the effective area (an RSP file) "
+                        "must state HDUCLAS3 = 'FULL', and another must be made again")
 
 
 def _of_groups(hdu: Hdu, groups: Wholes, values: NDArray[Any], offsets: Wholes, name: str) -> Wholes:

@@ -1,8 +1,10 @@
 """The tiles of the detector that each bin lies on: tables of responses, and files of exposures per tile."""
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
-from chandra_bin.errors import InputError, rename_hint
+from chandra_bin.errors import InputError, reason, rename_hint
 from chandra_bin.fits.columns import read_columns
 from chandra_bin.fits.headers import add_history, text_of
 from chandra_bin.fits.new_table import NewColumn, new_table
@@ -19,6 +21,8 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 _TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
 _KEYWORDS = ("BINMAPID", "BINUSED", "CALIB")
 _ANY_CHIP = -1
+# Length of checksums of files.
+_CHECKSUM = 16
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class ResponseTile:
     dec_deg: float
     arf: Path
     rmf: Path
+    arf_id: str = ""
+    """Checksum of the ARF when weights were made with it; empty before."""
+    rmf_id: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +69,25 @@ class ResponseWeights:
         return cls(tuple(tiles), bins, obsid, tile, seconds, counts, areas_arcsec2, ids)
 
     def write(self, file: BinaryIO, folder: Path, history: Sequence[str]) -> None:
-        """Write the blocks TILES, WEIGHTS and BINS of a FITS file; names in it are relative to ``folder``."""
+        """Write the blocks TILES, WEIGHTS and BINS of a FITS file; names in it are relative to ``folder``.
+
+        ARF_ID and RMF_ID are checksums of the files, which are read.
+        """
         from astropy.io.fits import Header
 
         write_empty_primary(file, Header())
         names = {kind: [os.path.relpath(getattr(tile, kind), folder) for tile in self.tiles] for kind in ("arf", "rmf")}
         texts = [NewColumn(kind.upper(), f"{max(len(name.encode()) for name in of_kind)}A",
                            np.array([name.encode() for name in of_kind])) for kind, of_kind in names.items()]
+        checksum = cache(file_checksum)
+        ids = [NewColumn(f"{kind.upper()}_ID", f"{_CHECKSUM}A",
+                         np.array([checksum(getattr(tile, kind)).encode() for tile in self.tiles]))
+               for kind in ("arf", "rmf")]
         write_block(file, _TILES, history, [
             NewColumn("OBSID", "1J", [tile.obsid for tile in self.tiles]),
             NewColumn("CCD_ID", "1I", [_ANY_CHIP if tile.chip is None else tile.chip for tile in self.tiles]),
             NewColumn("RA", "1D", [tile.ra_deg for tile in self.tiles], "deg"),
-            NewColumn("DEC", "1D", [tile.dec_deg for tile in self.tiles], "deg"), *texts])
+            NewColumn("DEC", "1D", [tile.dec_deg for tile in self.tiles], "deg"), *texts, *ids])
         write_block(file, _WEIGHTS, history, [
             NewColumn("BIN", "1J", self.bin), NewColumn("OBSID", "1J", self.obsid), NewColumn("TILE", "1J", self.tile),
             NewColumn("SECONDS", "1D", self.seconds, "s"), NewColumn("COUNTS", "1J", self.counts, "count")])
@@ -97,7 +111,9 @@ class ResponseWeights:
             raise InputError(f"{path}: has no block {missing[0]}: give the file that 'chandra-bin responses' wrote")
         tiles, weights = blocks[_TILES], blocks[_WEIGHTS]
         try:
-            known = _tiles(path, {name.lower(): values for name, values in tiles.items()})
+            known = tuple(replace(tile, arf_id=_text(arf_id), rmf_id=_text(rmf_id)) for tile, arf_id, rmf_id in zip(
+                _tiles(path, {name.lower(): values for name, values in tiles.items()}), tiles["ARF_ID"],
+                tiles["RMF_ID"], strict=True))
             bins, obsids, tile, counts = (np.asarray(weights[name], np.int64)
                                           for name in ("BIN", "OBSID", "TILE", "COUNTS"))
             areas = dict(zip(np.asarray(blocks[_BINS]["BIN"]).tolist(), np.asarray(blocks[_BINS]["AREA"]).tolist(),
@@ -112,6 +128,25 @@ class ResponseWeights:
             raise InputError(f"{path}: row {row + 1} of {_WEIGHTS} has tile {made.tile[row]} and "
                              f"{made.seconds[row]:g} s: make the file again with 'chandra-bin responses'")
         return made
+
+
+    def check_files(self, path: Path) -> None:
+        """Raise `InputError` for an ARF or RMF of a bin that changed after ``path``, which holds these weights."""
+        checksum = cache(file_checksum)
+        for tile in (self.tiles[index] for index in np.unique(self.tile)):
+            for file, known in ((tile.arf, tile.arf_id), (tile.rmf, tile.rmf_id)):
+                if checksum(file) != known:
+                    raise InputError(f"{file}: has changed since {path} was made with it: make {path.name} again with "
+                                     "'chandra-bin responses'")
+
+
+def file_checksum(path: Path) -> str:
+    """Return a checksum of a file. Raises `InputError` for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:_CHECKSUM]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
 
 
 def read_tiles(path: Path) -> tuple[ResponseTile, ...]:

@@ -56,9 +56,10 @@ from .propose import propose_cluster as propose_cluster
 from .propose import propose_point_sources as propose_point_sources
 from .regions import RegionFiles as RegionFiles
 from .regions import make_region_files as make_region_files
+from .response_files import FilesOfBins as FilesOfBins
+from .response_files import write_response_files as write_response_files
 from .responses import BinsOfObservation as BinsOfObservation
 from .responses import WeightOptions as WeightOptions
-from .responses import write_response_files as write_response_files
 from .responses import write_responses as write_responses
 from .session import write_session as write_session
 from .simulate import Simulated as Simulated

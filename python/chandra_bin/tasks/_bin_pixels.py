@@ -1,7 +1,7 @@
 """The pixels of the bins of a binmap, without those that masks and regions exclude, for spectra and responses."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +76,25 @@ def binmap_id(labels: NDArray[np.int32]) -> str:
     digest = hashlib.sha256(f"{labels.shape}".encode())
     digest.update(np.ascontiguousarray(labels, "<i4").tobytes())
     return digest.hexdigest()[:16]
+
+
+def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
+    """Raise `InputError` for a file whose BINMAPID, ``known``, differs from that of the binmap, ``own_id``."""
+    if own_id != known:
+        raise InputError(f"{file}: was made from another binmap than {binmap}: give the binmap that it was made from")
+
+
+def bins_text(numbers: Iterable[int]) -> str:
+    """Return bin numbers as text for messages: ``0 - 45``; with gaps ``12 bins of 0 - 45``."""
+    known = sorted(set(numbers))
+    if not known:
+        return "none"
+    ends = f"{known[0]} - {known[-1]}" if len(known) > 1 else f"{known[0]}"
+    return ends if known[-1] - known[0] == len(known) - 1 else f"{len(known)} bins of {ends}"
+
+
+def need_bins(file: Path, wanted: Iterable[int], numbers: Iterable[int], where: str = "") -> None:
+    """Raise `InputError` for wanted bins that are not among the numbers of the bins of a file, or of a part of it."""
+    known = set(numbers)
+    if strange := sorted(set(wanted) - known):
+        raise InputError(f"{file}: has no bin {strange[0]}{where}; it has {bins_text(known)}")

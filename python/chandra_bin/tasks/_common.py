@@ -184,7 +184,7 @@ def read_like_if_given(path: Path | None, image: Image, name: str) -> NDArray[An
 
 def read_mask(path: Path, image: Image) -> NDArray[np.int16]:
     """Return a mask file in contbin's sense: 0 excluded, 1 used, 2 and more may start a bin but never join one."""
-    values = np.nan_to_num(read_like(path, image, "mask").data, nan=0)
+    values = np.nan_to_num(read_like(path, image, "mask", of_any=True).data, nan=0)
     limits = np.iinfo(np.int16)
     mask: NDArray[np.int16] = np.trunc(np.clip(values, limits.min, limits.max)).astype(np.int16)
     return mask

@@ -1,5 +1,6 @@
 """Read the tables of the spectra of all bins that `write_spectra` wrote."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,12 @@ class SpectraOfBins:
     """Expected background counts in the source spectrum for one count of the background spectrum."""
     ids: dict[str, str]
     """BINMAPID and BINUSED of the binmap."""
+
+    def check_bins(self, file: Path, other: Path, ids: Mapping[str, str]) -> None:
+        """Raise `InputError` where these spectra, of ``file``, are of other bins than ``other``, which has ``ids``."""
+        if self.ids.get("BINUSED") != ids.get("BINUSED"):
+            raise InputError(f"{file}: is of other bins than {other}: make both of one binmap, with the same mask and "
+                             "regions")
 
 
 def read_spectra_of_bins(file: Path) -> SpectraOfBins:

@@ -34,6 +34,7 @@ from ._blanksky import (
     warn_of_sky_filters,
 )
 from ._common import about, calib_of, history, mask_values, names_root, read_exposure
+from ._own_skies import check_skies
 from .inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
 from .options import MeasuredPart
 from .particles import particle_map
@@ -101,6 +102,7 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
         pixels = refuse_filled(read_image(image))
         with about(pixels.path):
             ImageCoords(pixels.header).need_sky()
+        check_skies({image: pixels.header}, [names])
         components = read_subspace(pixels.header)
         band_ev = _band(pixels, components, band)
         source = None if source_name is None else _source_counts(
@@ -200,8 +202,8 @@ def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clob
         if not sets:
             raise InputError("give at least one background to add")
         first = read_image(sets[0][0])
-        read = [(read_on_grid(counts, first, "background"), read_on_grid(ratio, first, "ratio of the background"))
-                for counts, ratio in sets]
+        read = [(read_on_grid(counts, first, "background", of_any=True),
+                 read_on_grid(ratio, first, "ratio of the background", of_any=True)) for counts, ratio in sets]
         made = sum_backgrounds([Background(counts.data, ratio.data, *_error_of(counts.header))
                                 for counts, ratio in read])
         types = {str(counts.header.get("BKGTYPE", BLANKSKY)) for counts, _ in read}

@@ -22,6 +22,7 @@ from chandra_bin.plots.bins import bins_png
 from chandra_bin.regions import BinTexts, Style
 
 from ._bin_inputs import BinInputs, read_bin_inputs
+from ._bin_pixels import binmap_id
 from ._blanksky import LOCAL
 from ._common import about, ecsv, history, warn_of_odd_bins, warn_of_other_units, write_picture
 from .contbin import ContbinFiles, write_contbin_files
@@ -244,7 +245,7 @@ def _write(outputs: Outputs, files: BinFiles, made: BinnedImage, sums: BinSums, 
         with outputs.open(path) as file:
             write_image(file, data, header)
     table = bins.table_with(coords, sums, reached=made.reached, background_error=made.background_error.total)
-    outputs.write(files.table, ecsv(table, parameters))
+    outputs.write(files.table, ecsv(table, {**parameters, "binmap_id": binmap_id(bins.binmap)}))
     shown = image if read.counts_image is None else read.counts_image.counts
     write_picture(outputs, files.picture, lambda: bins_png(
         shown.data, bins.binmap, sums.sn, coords, title=_title(image)))

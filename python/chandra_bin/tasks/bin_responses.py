@@ -46,8 +46,8 @@ class BinsWithFiles:
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
-                        final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
-                        keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
+                        mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+                        clobber: bool = False) -> list[BinsWithFiles]:
     """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
@@ -56,7 +56,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     binmap : FITS image of bin numbers.
     pattern : name of the ARFs, with ``{bin}`` for the number of a bin and ``{obsid}`` for that of an observation, with
         or without zeros in front; the RMF has the ending ``.rmf`` in place of ``.arf``.
-    out, final, mask, exclude, keep : as `write_responses` takes them.
+    out, mask, exclude, keep : as `write_responses` takes them.
 
     Notes
     -----
@@ -103,7 +103,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
         with outputs.open(out) as file:
-            ResponseWeights.joined(known, parts, areas_of(bins), bins.ids).write(file, (final or out).parent, lines)
+            ResponseWeights.joined(known, parts, areas_of(bins), bins.ids).write(file, out.parent, lines)
     return made
 
 

@@ -25,6 +25,7 @@ from chandra_bin.sources.background import ChipScale
 
 from ._blanksky import BLANKSKY, ParticleCounts, SourceCounts, checked_chips, count_source, scale_by_particles
 from ._common import calib_of, history, reporting
+from ._own_skies import check_skies
 from ._sky_placement import SkyPlacer
 from .inputs import files_of, plain_name
 
@@ -119,13 +120,13 @@ class _Placing:
     """Makes the placer, which reads the observation, when the first file needs it."""
 
     def __init__(self, events: VirtualFile, ancillary_of: Path | None, seed: int) -> None:
-        self._events, self._ancillary_of, self._seed = events, ancillary_of, seed
+        self.events, self._ancillary_of, self._seed = events, ancillary_of, seed
         self._placer: SkyPlacer | None = None
 
     @property
     def placer(self) -> SkyPlacer:
         if self._placer is None:
-            self._placer = SkyPlacer(self._events, self._ancillary_of, self._seed)
+            self._placer = SkyPlacer(self.events, self._ancillary_of, self._seed)
         return self._placer
 
 
@@ -150,6 +151,8 @@ def _read(name: VirtualFile, chips: set[int], placing: _Placing, cleaned: bool, 
         part = _Part(name, header, file.primary, set(), ParticleCounts(file.filter, header, name), is_raw)
         if is_raw:
             _check_raw(file, name, source_header)
+        else:
+            check_skies({placing.events: source_header}, [[name]])
         for chip, block, rows, passing in _blocks(file, name, chips, placing if is_raw else None, cleaned):
             part.particles.add(chip[passing], {"energy": block.values["energy"][passing]})
             part.chips.update(chip[passing].tolist())

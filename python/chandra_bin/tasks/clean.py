@@ -128,7 +128,7 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
         inside, box = _area(area, coords, first_image)
         use = np.ones(shape, bool)
         if mask is not None:
-            use &= np.nan_to_num(read_on_grid(mask, first_image, "mask").data, nan=0) >= 1
+            use &= np.nan_to_num(read_on_grid(mask, first_image, "mask", of_any=True).data, nan=0) >= 1
         exposure = None if expmap is None else read_exposure(expmap, first_image)
         if exposure is not None:
             use &= exposure.data > 0
@@ -173,7 +173,7 @@ def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path
     with Outputs([out], inputs=[*files_of(image, expmap, mask), *regions], clobber=clobber) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_exposure(expmap, pixels)
-        unused = None if mask is None else ~(read_on_grid(mask, pixels, "mask").data >= 1)
+        unused = None if mask is None else ~(read_on_grid(mask, pixels, "mask", of_any=True).data >= 1)
         removed = excluded_by_regions(pixels, regions, ())
         with about(pixels.path):
             filled, lost = fill_sources(pixels.data, removed, exposure=None if exposure is None else exposure.data,
@@ -194,7 +194,8 @@ def _read_set(images: Mapping[Path, Path]) -> dict[Path, Image]:
     read: dict[Path, Image] = {}
     for out, name in images.items():
         first = next(iter(read.values()), None)
-        read[out] = refuse_filled(read_image(name) if first is None else read_on_grid(name, first, "image"))
+        read[out] = refuse_filled(read_image(name) if first is None else
+                                  read_on_grid(name, first, "image", of_any=True))
     return read
 
 

@@ -1,5 +1,6 @@
 """Fits of all bins at once: from the files of `write_spectra` and `write_responses` to a table of temperatures."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,15 @@ class FitInputs:
 
     @classmethod
     def read(cls, folder: Path, responses: Path) -> "FitInputs":
-        """Read the weights, and look for the spectra. Raises `InputError` for files that are missing or damaged."""
+        """Read the weights, and look for the spectra and responses.
+
+        Raises `InputError` for files that are missing or damaged, and for responses that changed after the weights.
+        """
         weights = ResponseWeights.read(responses)
         obsids = np.unique(weights.obsid).tolist()
         files = [folder / f"{obsid:05d}" / ALL_BINS for obsid in obsids]
         _check_files(folder, files, responses)
+        weights.check_files(responses)
         return cls(responses, weights, obsids, files)
 
     @property
@@ -79,7 +84,8 @@ class FitInputs:
     def read_spectra(self) -> list[SpectraOfBins]:
         """Read the spectra of each observation. Raises `InputError` where they are of other bins."""
         spectra = [read_spectra_of_bins(file) for file in self.files]
-        _check_binmaps(self.responses, self.weights, self.files, spectra)
+        for file, each in zip(self.files, spectra, strict=True):
+            each.check_bins(file, self.responses, self.weights.ids)
         return spectra
 
     def joined(self, spectra: Sequence[SpectraOfBins], templates: Templates) -> BinSpectra:
@@ -153,15 +159,6 @@ def shown_file(fit: Path) -> Path:
     return fit.with_name(f"{fit.stem}_spectra.fits")
 
 
-def _check_binmaps(responses: Path, weights: ResponseWeights, files: Sequence[Path],
-                   spectra: Sequence[SpectraOfBins]) -> None:
-    """Raise `InputError` for spectra and responses of different bins."""
-    for file, each in zip(files, spectra, strict=True):
-        if each.ids.get("BINUSED") != weights.ids.get("BINUSED"):
-            raise InputError(f"{file}: is of other bins than {responses}: make both of one binmap, with the same mask "
-                             "and regions")
-
-
 def _background(files: Sequence[Path], spectra: Sequence[SpectraOfBins]) -> str:
     """Return the kind of background of the spectra; warn of spectra without one."""
     without = [file for file, each in zip(files, spectra, strict=True) if each.off_counts is None]
@@ -174,8 +171,8 @@ def _background(files: Sequence[Path], spectra: Sequence[SpectraOfBins]) -> str:
 def _check_files(folder: Path, files: Sequence[Path], responses: Path) -> None:
     for file in files:
         if not file.is_file():
-            raise InputError(f"{file}: is not there, and {responses} has responses of its ObsID: make the spectra with "
-                             f"'chandra-bin spectra -o {folder}'")
+            raise InputError(f"{file}: is not there, and {responses} has responses of its ObsID: make the spectra by "
+                             f"chandra-bin spectra EVENTS BINMAP -o {shlex.quote(str(folder))}")
     others = sorted(file for file in folder.glob(f"*/{ALL_BINS}") if file not in files)
     if others:
         warn(f"{others[0]}: is left out, as {responses} has no response of its ObsID")

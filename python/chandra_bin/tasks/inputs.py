@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.coords.blocks import block_sums
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, NoImage, warn
+from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, moved_header, read_image_file, size_text
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import (
@@ -141,21 +143,33 @@ def is_table(name: VirtualFile) -> bool:
     raise name.error(name.block.at, f"the file has no block {name.block.name}")
 
 
-def read_like(name: Name, image: Image, what: str) -> Image:
-    """Read an image of the same shape as ``image``; ``what`` names it in the `InputError` for another shape."""
+def read_like(name: Name, image: Image, what: str, *, of_any: bool = False) -> Image:
+    """Read an image of the same shape as ``image``; ``what`` names it in the `InputError` for another shape.
+
+    An image of another observation is warned of, unless it may be ``of_any``, as masks are.
+    """
     other = read_image(name)
     if other.data.shape != image.data.shape:
         raise InputError(f"{other.path}: the {what} has {size_text(other.data.shape)} pixels, "
                          f"the image {image.path} has {size_text(image.data.shape)}")
+    if not of_any:
+        _warn_of_another_observation(other, image, what)
     _warn_of_another_grid(other, image, what)
     return other
 
 
-def read_on_grid(name: Name, image: Image, what: str) -> Image:
+def _warn_of_another_observation(other: Image, image: Image, what: str) -> None:
+    theirs, ours = (obsid_number(text_of(each.header, "OBS_ID")) for each in (other, image))
+    if theirs is not None and ours is not None and theirs != ours:
+        warn(f"{other.path}: the {what} is of ObsID {theirs}, and the image {image.path} of {ours} (OBS_ID): check "
+             "that they belong together")
+
+
+def read_on_grid(name: Name, image: Image, what: str, *, of_any: bool = False) -> Image:
     """Read like `read_like`, for images whose pixels are added or multiplied: another grid is an `InputError`."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels from the image")
-        other = read_like(name, image, what)
+        other = read_like(name, image, what, of_any=of_any)
     if apart := _apart(other, image):
         raise InputError(f"{other.path}: the {what} is on another grid than {image.path}: its pixels lie up to "
                          f"{apart:g} physical pixels from those; make both on one grid")

@@ -20,7 +20,7 @@ from chandra_bin.spectral.derived import DepthOptions, derived_quantities
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import FitResult
 
-from ._bin_pixels import binmap_id
+from ._bin_pixels import binmap_id, check_binmap
 from ._common import about, ecsv, history, read_binmap, write_picture
 from ._spectra_table import read_spectra_of_bins
 from .paint import Quantity, painted
@@ -102,7 +102,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     if fixed := int(np.count_nonzero(result.abundance_fixed & good & np.isfinite(result.abundance))):
         lines.append(f"abundance: fixed in {fixed} of {len(good)} bins, which its map leaves out (abundance_fixed)")
     radii = radii_arcmin(coords, labels, result)
-    notes = _Notes([binmap, fit], lines, _title(result, good), keywords,
+    notes = _Notes([binmap, fit], fitted.binmap_id, lines, _title(result, good), keywords,
                    {"radius": radii[0], "radius_spread": radii[1], "reason": result.reason},
                    profiles_of(radii, {name: (each.values, each.low, each.high) for name, each in shown.items()
                                        if each.low is not None and each.high is not None}))
@@ -141,14 +141,8 @@ def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: b
     maps = {"hardness": _Map(ratio, "", "(H - S) / (H + S) of net counts of 2 - 7 and 0.5 - 2 keV", error, error),
             "counts": _Map((soft + hard) / area, "count arcsec-2", "net counts of 0.5 - 7 keV per area")}
     lines = history("maps", {"binmap": binmap, "spectra": spectra})
-    notes = _Notes([binmap, *files], lines, "Hardness: no effective areas, so no temperatures")
+    notes = _Notes([binmap, *files], own_id, lines, "Hardness: no effective areas, so no temperatures")
     return _write(folder, image, labels, np.arange(bins), maps, notes, clobber)
-
-
-def check_binmap(binmap: Path, own_id: str, file: Path, known: str) -> None:
-    """Raise `InputError` for a file whose BINMAPID, ``known``, differs from that of the binmap, ``own_id``."""
-    if own_id != known:
-        raise InputError(f"{file}: was made from another binmap than {binmap}: give the binmap of its spectra")
 
 
 def profiles_of(radii: tuple[Floats, Floats], values: Mapping[str, tuple[Floats, Floats, Floats]],
@@ -245,6 +239,7 @@ class _Notes:
     """The inputs, history and title of the files of maps."""
 
     inputs: list[Path]
+    binmap_id: str
     history: list[str]
     title: str
     """Title of the picture."""
@@ -291,7 +286,7 @@ def _table(numbers: NDArray[np.int64], parts: Mapping[str, tuple[Floats, _Map]],
     for name, values in notes.columns.items():
         table[name] = values
         table[name].unit = _COLUMN_UNITS.get(name)
-    return ecsv(table, {"inputs": tuple(notes.inputs), **{
+    return ecsv(table, {"inputs": tuple(notes.inputs), "binmap_id": notes.binmap_id, **{
         f"about_{name}": each.about for name, (values, each) in parts.items() if values is each.values}})
 
 

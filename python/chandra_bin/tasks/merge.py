@@ -17,7 +17,7 @@ from chandra_bin.exposure.ancillary import Ancillary, find_ancillary
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import read_image_file
 from chandra_bin.fits.outputs import Outputs
-from chandra_bin.fits.virtual import Block, Columns, Name, VirtualFile, named_file, named_files
+from chandra_bin.fits.virtual import Columns, Name, VirtualFile, named_file, named_files
 from chandra_bin.regions import region_bytes
 
 from ._common import about, history, need_memory, reporting
@@ -35,6 +35,7 @@ from ._merged_events import (
 )
 from ._merged_images import READ_SHARE, Request, write_bands
 from ._observed import Observed, check_instrument
+from ._own_skies import check_skies, unfiltered
 from ._parts import labels, obsid_of, same_part
 from .fluximage import ExposureSettings
 from .inputs import files_of, is_table
@@ -169,7 +170,7 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[VirtualFile]]) -
     for name, blanksky in zip(names, skies, strict=True):
         if name.binning is not None:
             raise name.error(name.binning.at, "merge bins the images itself: remove this, and give --binsize")
-        with open_events(_without_filters(name)) as file:
+        with open_events(unfiltered(name)) as file:
             header = file.hdu.header
             obsid = obsid_of(header)
             same = next((each for each in found if obsid_of(each.header) == obsid and same_part(each.header, header)),
@@ -199,23 +200,6 @@ def _sources(names: Sequence[VirtualFile], skies: Sequence[list[VirtualFile]]) -
             for source, label in zip(found, labels([each.header for each in found]), strict=True)]
 
 
-def _without_filters(name: VirtualFile) -> VirtualFile:
-    """Return a name without filters, which would repeat their warnings where only the header is read."""
-    return VirtualFile(name.path, tuple(step for step in name.steps if isinstance(step, Block)), name.text)
-
-
-def _check_obsids(sources: Sequence[Source]) -> None:
-    """Raise `InputError` for a blank sky whose header names another of the observations."""
-    obsids = [obsid_of(source.header).lstrip("0") for source in sources]
-    for source, own in zip(sources, obsids, strict=True):
-        for sky in source.blanksky:
-            with open_events(_without_filters(sky)) as file:
-                obsid = text_of(file.hdu.header, "OBS_ID").lstrip("0")
-            if obsid != own and obsid in obsids:
-                raise InputError(f"{sky}: is of ObsID {obsid}, but was given for {source.name.file} of {own}: give "
-                                 "blank skies in the order of the observations")
-
-
 def _reference(text: str, like: ImageCoords) -> tuple[float, float]:
     """Return the requested tangent point, in the frame of ``like``."""
     name = named_file(text)
@@ -238,7 +222,7 @@ def _check(sources: Sequence[Source], refcoord: str | None, *, exposed: bool) ->
     """
     for source in sources if exposed else ():
         check_instrument(source.header, source.name.file)
-    _check_obsids(sources)
+    check_skies({source.name: source.header for source in sources}, [source.blanksky for source in sources])
     like = sources[0].coords
     reference = None if refcoord is None else _reference(refcoord, like)
     near = [] if reference is None else [(reference, "--refcoord")]

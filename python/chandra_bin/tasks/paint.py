@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin.errors import InputError, counted, reason, rename_hint, warn
-from chandra_bin.fits.columns import read_columns
+from chandra_bin.errors import InputError, counted, did_you_mean, reason, rename_hint, warn
+from chandra_bin.fits.columns import read_columns_and_meta
 from chandra_bin.fits.images import Image, product_header, write_image
 from chandra_bin.fits.outputs import Outputs
 
+from ._bin_pixels import binmap_id, bins_text, check_binmap
 from ._common import Parameters, history, read_binmap
 from .inputs import files_of
 
@@ -27,6 +28,18 @@ class Quantity:
     unit: str = ""
 
 
+@dataclass(frozen=True)
+class _Values:
+    """Values of bins, and their binmap as far as it is known."""
+
+    quantities: Mapping[str, Quantity]
+    source: Path
+    """The file that names the bins."""
+    bins: Collection[int]
+    binmap_id: str | None = None
+    """Checksum of the binmap; None where the file has none."""
+
+
 def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Path(),
                region_list: Path = Path("region_list.txt"), suffix: str = "_out.fits", compress: bool = False,
                clobber: bool = False) -> list[Path]:
@@ -35,33 +48,40 @@ def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Pat
     Each line of ``region_list`` (also searched in ``input_dir``) begins with a region, ``xaf_12``, whose first digits
     are its bin; ``input_dir/xaf_12_fit_out.txt`` holds lines "parameter value". Each parameter becomes the float64
     image ``output_dir/parameter + suffix``, NaN for bins without a value. A missing results file raises a warning.
-    Returns the paths of the images; raises `InputError` and `OutputError`.
+    Returns the paths of the images; raises `InputError`, also for bins that the binmap lacks, and `OutputError`.
     """
-    quantities = _read_fits(_region_names(region_list, input_dir), input_dir)
-    parameters = {"binmap": binmap, "region_list": region_list}
-    return _paint(binmap, quantities, output_dir, suffix, compress, clobber, parameters, [binmap, region_list])
+    names = _region_names(region_list, input_dir)
+    values = _Values(_read_fits(names, input_dir), region_list, names)
+    return _paint(binmap, values, output_dir, suffix, compress, clobber, {"region_list": region_list})
 
 
-def paint_table(binmap: Path, table: Path, *, output_dir: Path = Path(), suffix: str = "_out.fits",
-                compress: bool = False, clobber: bool = False) -> list[Path]:
-    """Paint every numeric column of a CSV, ECSV or FITS table that has a column ``bin``.
+def paint_table(binmap: Path, table: Path, *, columns: Sequence[str] | None = None, output_dir: Path = Path(),
+                suffix: str = "_out.fits", compress: bool = False, clobber: bool = False) -> list[Path]:
+    """Paint numeric columns of a CSV, ECSV or FITS table that has a column ``bin``.
 
-    Images are like those of `paint_fits`, named after the columns, with the columns' units as BUNIT.
+    ``columns`` are the names of some columns; None: every numeric one. Images are like those of `paint_fits`, named
+    after the columns, with the columns' units as BUNIT. A table of this package holds a checksum of its binmap
+    (binmap_id): it is refused with another binmap. Other tables are refused for bins that the binmap lacks; bins
+    without a row raise a warning.
     """
-    parameters = {"binmap": binmap, "table": table}
-    return _paint(binmap, _read_table(table), output_dir, suffix, compress, clobber, parameters, [binmap, table])
+    values = _read_table(table, columns)
+    return _paint(binmap, values, output_dir, suffix, compress, clobber, {"table": table})
 
 
-def _paint(binmap: Path, quantities: Mapping[str, Quantity], folder: Path, suffix: str, compress: bool, clobber: bool,
-           parameters: Parameters, inputs: Iterable[Path]) -> list[Path]:
+def _paint(binmap: Path, values: _Values, folder: Path, suffix: str, compress: bool, clobber: bool,
+           parameters: Parameters) -> list[Path]:
     if _file_name(suffix) != suffix:
         raise InputError(f"invalid characters in the suffix {suffix!r}; try _out.fits")
     image, labels = read_binmap(binmap)
-    _warn_of_strangers(binmap, labels, quantities)
+    if values.binmap_id is None:
+        _check_numbers(binmap, labels, values)
+    else:
+        check_binmap(binmap, binmap_id(labels), values.source, values.binmap_id)
+    quantities = values.quantities
     files = [folder / (_file_name(name) + suffix + (".gz" if compress else "")) for name in quantities]
-    with Outputs(files, inputs=files_of(*inputs), clobber=clobber) as outputs:
+    with Outputs(files, inputs=files_of(binmap, values.source), clobber=clobber) as outputs:
         for path, (name, quantity) in zip(files, quantities.items(), strict=True):
-            lines = history("paint", {**parameters, "parameter": name})
+            lines = history("paint", {"binmap": binmap, **parameters, "parameter": name})
             content = painted(image, labels, quantity, lines)
             outputs.write(path, content)
     return files
@@ -80,15 +100,15 @@ def painted(image: Image, labels: NDArray[np.int32], quantity: Quantity, lines: 
     return file.getvalue()
 
 
-def _warn_of_strangers(binmap: Path, labels: NDArray[np.int32], quantities: Mapping[str, Quantity]) -> None:
-    known = set(np.unique(labels).tolist()) - {-1}
-    given = {b for quantity in quantities.values() for b in quantity.values}
-    strangers = sorted(given - known)
-    if given and len(strangers) == len(given):
-        raise InputError(f"{binmap}: none of {counted(len(given), 'bin')} with values is in this binmap")
-    if strangers:
-        warn(f"{binmap}: {counted(len(strangers), 'bin with a value is', 'bins with values are')} not in this "
-             f"binmap, the first is {strangers[0]}")
+def _check_numbers(binmap: Path, labels: NDArray[np.int32], values: _Values) -> None:
+    """Raise `InputError` for bins that the binmap lacks; warn of bins of the binmap that are not given."""
+    given, known = set(values.bins), set(np.unique(labels[labels >= 0]).tolist())
+    if strange := sorted(given - known):
+        raise InputError(f"{values.source}: has bin {strange[0]}, but {binmap} has {bins_text(known)}: give the binmap "
+                         "that these results belong to")
+    if gone := sorted(known - given):
+        warn(f"{values.source}: lacks {len(gone)} of {counted(len(known), 'bin')} of {binmap}, the first is {gone[0]}: "
+             "these bins are NaN; check that both belong together")
 
 
 def _file_name(parameter: str) -> str:
@@ -148,8 +168,9 @@ def _number(word: str, path: Path, line: int) -> float:
         raise InputError(f"{path}: line {line}: {word!r} is not a number") from None
 
 
-def _read_table(path: Path) -> dict[str, Quantity]:
-    columns = read_columns(path)
+def _read_table(path: Path, wanted: Sequence[str] | None) -> _Values:
+    """Return the wanted columns of a table; None: all of numbers."""
+    columns, meta = read_columns_and_meta(path)
     if "bin" not in columns:
         raise InputError(f"{path}: has no column named bin, only {', '.join(columns)}{rename_hint(['bin'], columns)}")
     bins, _ = columns["bin"]
@@ -159,14 +180,25 @@ def _read_table(path: Path) -> dict[str, Quantity]:
     if len(set(numbers)) < len(numbers):
         twice = next(b for b in numbers if numbers.count(b) > 1)
         raise InputError(f"{path}: bin {twice} has more than one row")
-    quantities = {name: Quantity(dict(zip(numbers, _floats(values), strict=True)), unit)
-                  for name, (values, unit) in columns.items()
-                  if name != "bin" and values.dtype.kind in "iufb" and values.ndim == 1}
+    for name in wanted or ():
+        if name not in columns:
+            raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}{did_you_mean(name, columns)}")
+        if not _holds_numbers(columns[name][0]):
+            raise InputError(f"{path}: the column {name} holds no numbers: choose others")
+    names = [name for name in columns if name != "bin"] if wanted is None else wanted
+    quantities = {name: Quantity(dict(zip(numbers, _floats(columns[name][0]), strict=True)), columns[name][1])
+                  for name in names if _holds_numbers(columns[name][0])}
     if not quantities:
         raise InputError(f"{path}: has no column of numbers except bin")
-    for name, (values, _) in columns.items():
-        _warn_of_words(path, name, values)
-    return quantities
+    for name in names:
+        _warn_of_words(path, name, columns[name][0])
+    parameters = meta.get("parameters")
+    known_id = parameters.get("binmap_id") if isinstance(parameters, dict) else None
+    return _Values(quantities, path, numbers, None if known_id is None else str(known_id))
+
+
+def _holds_numbers(values: Any) -> bool:
+    return values.dtype.kind in "iufb" and values.ndim == 1
 
 
 def _warn_of_words(path: Path, name: str, values: Any) -> None:

@@ -136,7 +136,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
         exposure = None if expmap is None else read_exposure(expmap, pixels).data
         expected = _expected(background, background_scale, pixels)
         excluded = np.zeros(pixels.data.shape, bool) if mask is None else ~(
-            read_on_grid(mask, pixels, "mask").data >= 1)
+            read_on_grid(mask, pixels, "mask", of_any=True).data >= 1)
         if exclude:
             excluded |= excluded_by_regions(pixels, exclude, ())
         points = Region(()) if detections is None else _points(detections)

@@ -6,7 +6,6 @@ so the cost follows tiles, not bins, and no matrix of a bin is stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -23,21 +22,19 @@ from chandra_bin.events.spectra import SOFT_EV, band_channels
 from chandra_bin.exposure.maps import chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
-from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
-from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
+from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
 from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
-from ._bin_pixels import BinPixels, read_bin_pixels
+from ._bin_pixels import BinPixels, need_bins, read_bin_pixels
 from ._blanksky import checked_chips
 from ._common import history, listed, reporting
 from ._observed import observed
-from ._pha import naming_responses
 from ._read_responses import read_areas
-from ._spectra_table import read_spectra_of_bins
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
-from .spectra import ALL_BINS, obsids_of
+from .response_files import FilesOfBins, PlannedFiles
+from .spectra import obsids_of
 
 # A bin with more than this fraction on chips without a tile has no response in that observation.
 _MOST_LOST = 0.01
@@ -45,8 +42,8 @@ _MOST_LOST = 0.01
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
 # Pixels whose nearest tile is sought at once: intermediate results stay in the processor's cache.
 _PIXELS = 1 << 14
-# Areas and matrices that are held in memory: some 10 kB and some MB each.
-_AREAS, _MATRICES = 1024, 16
+# Part of the progress that finding the tiles of bins takes, where files of bins are written, too.
+_SHARE = 0.5
 
 
 @documented
@@ -72,12 +69,14 @@ class BinsOfObservation:
     """Tiles that any of them lies on."""
     by_counts: int
     """Bins whose tiles are weighed by counts; the others by exposed area."""
+    files: tuple[Path, ...] = ()
+    """The ARF and RMF files of bins that were written, too."""
 
 
-def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path], out: Path, *,
-                    options: WeightOptions | None = None, final: Path | None = None, mask: Path | None = None,
-                    exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                    clobber: bool = False) -> list[BinsOfObservation]:
+def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path],
+                    out: Path | tuple[Path, Path], *, options: WeightOptions | None = None,
+                    files: FilesOfBins | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
+                    keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
     Parameters
@@ -88,9 +87,10 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         relative to the table), and for several of an observation ``ccd_id``, and ``ra`` and ``dec`` of the tile's
         middle in degrees (ICRS). Places on a chip belong to its nearest tile. Or the ARF and the RMF of the only
         observation.
-    out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS.
+    out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS. Or this file and where it will be moved
+        to, which the names in it are relative to.
     options : how the parts of a bin are weighed; None: the defaults.
-    final : where ``out`` will be moved to, which the names in it are relative to; None: it stays.
+    files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
 
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
@@ -100,17 +100,22 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
+    out, final = out if isinstance(out, tuple) else (out, out)
     names = named_files(events)
     obsids = obsids_of(names)
     known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
-    given = [tiles] if isinstance(tiles, Path) else []
-    responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *given, *responses]
-    with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
-        bins = read_bin_pixels(binmap, mask, exclude, keep)
+    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *([tiles] if isinstance(tiles, Path) else []),
+              *(file for tile in known for file in (tile.arf, tile.rmf))]
+    bins = read_bin_pixels(binmap, mask, exclude, keep)
+    need_bins(binmap, (files and files.bins) or (), bins.numbers,
+              " outside excluded pixels" if mask or exclude or keep else "")
+    of_bins = PlannedFiles.of(files, obsids, bins.numbers, binmap, bins.ids) if files else PlannedFiles.none()
+    with (Outputs(of_bins.named, clobber=True) as spectra,
+          Outputs([out, *of_bins.paths], inputs=inputs, clobber=clobber) as outputs):
         places = places_of(bins)
+        share = 1.0 if files is None else _SHARE
         parts, made = [], []
-        for obsid, name in reporting(list(zip(obsids, names, strict=True))):
+        for obsid, name in reporting(list(zip(obsids, names, strict=True)), end=share):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
@@ -119,10 +124,11 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
             made.append(about)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
+        weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | approximate(known))
         with outputs.open(out) as file:
-            ids = bins.ids | approximate(known)
-            ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
-    return made
+            weights.write(file, final.parent, lines)
+        written = of_bins.write(outputs, spectra, weights, out, start=share)
+    return [replace(each, files=tuple(written.get(each.obsid, ()))) for each in made]
 
 
 def _one_response(obsids: Sequence[int], arf: Path, rmf: Path) -> tuple[ResponseTile, ...]:
@@ -136,78 +142,6 @@ def _one_response(obsids: Sequence[int], arf: Path, rmf: Path) -> tuple[Response
 def approximate(tiles: Sequence[ResponseTile]) -> dict[str, str]:
     """Return the keyword CALIB where a response without a place stands for a whole observation."""
     return {} if all(np.isfinite(tile.ra_deg) for tile in tiles) else {"CALIB": "APPROX"}
-
-
-def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | None = None, *,
-                         clobber: bool = False) -> list[Path]:
-    """Write the responses of some bins as files for XSPEC and Sherpa: ``{obsid}/xaf_N.arf`` and ``.rmf``.
-
-    Parameters
-    ----------
-    responses : the file of `write_responses`.
-    folder : that of `write_spectra`, whose spectra the files belong to.
-    bins : numbers of bins; None: all.
-
-    The area is that of all tiles, times the part of EXPOSURE that each saw of the bin. Bins that an observation does
-    not see have no files there. The spectra ``xaf_N.pi`` and ``xaf_N_grp.pi`` that are in the folder get the names of
-    their responses (ANCRFILE, RESPFILE), so that XSPEC and Sherpa find them. Returns the files of responses. Raises
-    `InputError`, for bins that are in no observation too, and `OutputError`; no file is written then.
-    """
-    weights = ResponseWeights.read(responses)
-    wanted = np.unique(weights.bin) if bins is None else np.unique(bins)
-    if (strange := np.setdiff1d(wanted, weights.bin)).size:
-        raise InputError(f"{responses}: has no response of bin {strange[0]}")
-    rows = [(obsid, number, np.flatnonzero((weights.obsid == obsid) & (weights.bin == number)))
-            for obsid in np.unique(weights.obsid).tolist() for number in wanted.tolist()]
-    rows = [each for each in rows if len(each[2])]
-    stems = [folder / f"{obsid:05d}" / f"xaf_{number}" for obsid, number, _ in rows]
-    files = [stem.with_suffix(end) for stem in stems for end in (".arf", ".rmf")]
-    tables = {obsid: read_spectra_of_bins(folder / f"{obsid:05d}" / ALL_BINS) for obsid in {row[0] for row in rows}}
-    named = _named_spectra(stems)
-    response_of = MixedResponses(weights)
-    with Outputs(files, inputs=[responses], clobber=clobber) as outputs:
-        for stem, (obsid, number, at) in reporting(list(zip(stems, rows, strict=True))):
-            table = tables[obsid]
-            seconds = table.exposure_s[table.bin == number]
-            if not (seconds.size and seconds[0] > 0):
-                raise InputError(f"{folder / f'{obsid:05d}' / ALL_BINS}: has no exposure in bin {number}")
-            arf, rmf = response_of(at, float(seconds[0]))
-            lines = history("responses", {"responses": responses, "bin": number, "obsid": obsid})
-            outputs.write(stem.with_suffix(".arf"), arf_content(arf, lines))
-            outputs.write(stem.with_suffix(".rmf"), rmf_content(rmf, lines))
-    with Outputs(named, clobber=True) as outputs:  # responses first: no spectrum names a file that does not exist
-        for path, content in named.items():
-            outputs.write(path, content)
-    return files
-
-
-class MixedResponses:
-    """The responses of bins as files of XSPEC and Sherpa have them; what bins share is read once."""
-
-    def __init__(self, weights: ResponseWeights) -> None:
-        self._weights = weights
-        self._area, self._matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
-
-    def __call__(self, rows: Wholes, exposure_s: float) -> tuple[Arf, Rmf]:
-        """Return the response of some rows of the weights, those of a bin in an observation of this EXPOSURE."""
-        tiles = [self._weights.tiles[tile] for tile in self._weights.tile[rows]]
-        arf, rmf = mixed([(self._area(tile.arf), self._matrix(tile.rmf)) for tile in tiles],
-                         self._weights.seconds[rows] / exposure_s)
-        return replace(arf, exposure_s=exposure_s), rmf
-
-
-def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
-    """Return the existing spectra of bins, plain and grouped, with the names of their responses."""
-    made = {}
-    for stem in stems:
-        for path in (stem.with_suffix(".pi"), stem.with_name(f"{stem.name}_grp.pi")):
-            if path.is_file():
-                content = naming_responses(path.read_bytes(), f"{stem.name}.arf", f"{stem.name}.rmf")
-                if content is None:
-                    raise InputError(f"{path}: has no keywords ANCRFILE and RESPFILE: make it again with 'chandra-bin "
-                                     "spectra'")
-                made[path] = content
-    return made
 
 
 def areas_of(bins: BinPixels) -> dict[int, float]:

@@ -25,12 +25,13 @@ from chandra_bin.spectral.statistics import cstat
 from chandra_bin.spectral.table_model_files import constant_model_content, table_model_content
 from chandra_bin.spectral.templates import FIT_BAND_KEV, Templates, fold
 
+from ._bin_pixels import need_bins
 from ._common import history
 from ._pha import SPECTRUM_BLOCK, PhaWriter, naming_responses
 from ._session_scripts import DataSet, Session, Start, sherpa_script, xspec_script
 from ._spectra_table import SpectraOfBins
 from .fit import FitInputs, grid_limits
-from .responses import MixedResponses
+from .response_files import MixedResponses
 
 # Where a fit begins without a table of fits.
 _FIRST_KT, _FIRST_ABUNDANCE = 4.0, 0.3
@@ -91,6 +92,7 @@ def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[i
     fitted = (_without_table(model, options, band_kev) if fit is None
               else _of_table(fit, model or ModelOptions()))
     given = FitInputs.read(spectra, responses)
+    need_bins(responses, numbers, given.weights.areas_arcsec2)
     data = _read(given, fitted)
     if fitted.words not in (None, data.plasma.describe()):
         raise InputError(f"{fit}: is a fit of {fitted.words}, and the model here is {data.plasma.describe()}: name the "

@@ -40,6 +40,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
+from ._own_skies import check_skies, header_of
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name
 
@@ -154,6 +155,8 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
     if group < 1:
         raise InputError(f"the least counts of a group must be 1 or more, got {group}")
     obsids = obsids_of(names)
+    if skies:
+        check_skies({name: header_of(name) for name in names}, backgrounds)
     folders = {obsid: folder / f"{obsid:05d}" for obsid in obsids}
     inputs = files_of(*names, *skies, binmap, mask, *exclude, *keep)
     files = [each / file for each in folders.values() for file in ("spectra.ecsv", ALL_BINS)]
@@ -198,7 +201,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     if group is not None:
         _write_each(outputs, folder, made, writer, behind_writer, group)
     _write_table(outputs, folder / ALL_BINS, made, writer, behind_writer)
-    outputs.write(folder / "spectra.ecsv", ecsv(table, parameters))
+    outputs.write(folder / "spectra.ecsv", ecsv(table, {**parameters, "binmap_id": bins.ids["BINMAPID"]}))
     counts = int(spectra.sum(dtype=np.int64))
     return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 

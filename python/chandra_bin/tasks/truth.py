@@ -16,9 +16,9 @@ from chandra_bin.plots.maps import Panel, Profile, by_number, maps_png, profile_
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.results import NORM_UNIT, FitResult
 
-from ._bin_pixels import binmap_id
+from ._bin_pixels import binmap_id, check_binmap
 from ._common import about, ecsv, read_binmap, write_picture
-from .maps import check_binmap, radii_arcmin
+from .maps import radii_arcmin
 
 # A fit of one temperature to gas of several gives about their mean with these weights (Mazzotta et al. 2004, MNRAS 354,
 # 10).
@@ -72,7 +72,7 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
         good = result.good("kt") & np.isfinite(true["kt"])
         pulls = {name: pulls_of(getattr(result, name), getattr(result, f"{name}_low"), getattr(result, f"{name}_high"),
                                 true[name], good) for name in ("kt", "norm")}
-        outputs.write(files[0], _table(result, true, {"binmap": binmap, "fit": fit}))
+        outputs.write(files[0], _table(result, true, {"binmap": binmap, "fit": fit, "binmap_id": fitted.binmap_id}))
         coords = ImageCoords(image.header)
         write_picture(outputs, files[1], lambda: maps_png(labels, coords, _panels(labels, result, true, good),
                                                           _title(pulls["kt"], result.delta)))
