@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 from chandra_bin._checks.arrays import as_threads
@@ -31,12 +32,12 @@ def in_order(items: Sequence[T], read: Callable[[T], R], compute: Callable[[R], 
         for item in items:
             yield compute(read(item))
         return
-    waiting: deque[tuple[list[str], Future[tuple[M, list[str]]]]] = deque()
+    waiting: deque[tuple[list[str], Future[M]]] = deque()
     with ThreadPoolExecutor(threads - 1) as pool:
         try:
             for item in items:
                 with deferred_warnings() as texts:
-                    made = _started(item, read, compute, pool)
+                    made = _started(item, read, partial(_computed, compute, texts), pool)
                 waiting.append((texts, made))
                 if made.done() and made.exception():
                     break
@@ -48,28 +49,28 @@ def in_order(items: Sequence[T], read: Callable[[T], R], compute: Callable[[R], 
             pool.shutdown(cancel_futures=True)
 
 
-def _started(item: T, read: Callable[[T], R], compute: Callable[[R], M], pool: ThreadPoolExecutor
-             ) -> Future[tuple[M, list[str]]]:
+def _started(item: T, read: Callable[[T], R], compute: Callable[[R], M], pool: ThreadPoolExecutor) -> Future[M]:
     """Read an item and begin to compute it; an error of reading is that of the result."""
     try:
-        return pool.submit(_computed, compute, read(item))
+        return pool.submit(compute, read(item))
     except Exception as error:
-        failed: Future[tuple[M, list[str]]] = Future()
+        failed: Future[M] = Future()
         failed.set_exception(error)
         return failed
 
 
-def _computed(compute: Callable[[R], M], what: R) -> tuple[M, list[str]]:
-    """Return what is computed, and the texts of its warnings."""
-    with deferred_warnings() as texts:
-        return compute(what), texts
+def _computed(compute: Callable[[R], M], texts: list[str], what: R) -> M:
+    """Compute, and list the texts of warnings behind those of reading."""
+    with deferred_warnings() as more:
+        try:
+            return compute(what)
+        finally:
+            texts += more
 
 
-def _result(texts: list[str], made: Future[tuple[M, list[str]]]) -> M:
-    """Return a result after its warnings."""
+def _result(texts: list[str], made: Future[M]) -> M:
+    """Wait for a result, and return it after its warnings."""
+    wait([made])
     for text in texts:
         warn(text)
-    result, more = made.result()
-    for text in more:
-        warn(text)
-    return result
+    return made.result()

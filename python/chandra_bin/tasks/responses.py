@@ -409,19 +409,19 @@ def _nearest(middles: Floats, x: Floats, y: Floats) -> tuple[Wholes, Floats]:
         least, index = np.full(len(x[part]), np.inf, np.float32), np.zeros(len(x[part]), np.int64)
         for each in _near_box(middles, x[part], y[part]):
             square = ((x[part] - middles[0, each]) ** 2 + (y[part] - middles[1, each]) ** 2).astype(np.float32)
-            nearer = square < least
-            least[nearer], index[nearer] = square[nearer], each
+            np.copyto(index, each, where=square < least)
+            np.fmin(least, square, out=least)
         nearest[part], arcmin[part] = index, np.sqrt(least) * (acis.PIXEL_ARCSEC / 60)
     return nearest, arcmin
 
 
 def _near_box(middles: Floats, x: Floats, y: Floats) -> list[int]:
-    """Return the tiles that may be the nearest somewhere in the box around sky pixels."""
+    """Return the tiles, of those with a place, that may be the nearest somewhere in the box around sky pixels."""
     ends = np.array([[at.min(), at.max()] for at in (x, y)])[:, :, None] - middles[:, None]
     inside = (ends[:, 0] <= 0) & (ends[:, 1] >= 0)
     least = np.where(inside, 0, np.abs(ends).min(axis=1)) ** 2
     most = np.abs(ends).max(axis=1) ** 2
-    return np.flatnonzero(least.sum(axis=0) <= most.sum(axis=0).min() * _ROUNDING).tolist()
+    return np.flatnonzero(least.sum(axis=0) <= np.nanmin(most.sum(axis=0)) * _ROUNDING).tolist()
 
 
 def _counts(read: _Read, bins: BinPixels, tile_of: Mapping[int, _ChipTiles]) -> Wholes:
