@@ -182,9 +182,8 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     known = _between(events["time"], aspect.time[0] - _LONGEST_BIN_S, aspect.time[-1] + _LONGEST_BIN_S)
     if not known.all():
         events = {name: values[known] for name, values in events.items()}
-    offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
-        normal, moment, square = _sums_of_fit(events, rows, offsets)
+        normal, moment, square = _sums_of_fit(events, rows, aspect)
         if np.linalg.matrix_rank(normal) < len(normal):
             continue
         half = acis.CHIP_PX / 2
@@ -240,7 +239,7 @@ def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) 
     return made
 
 
-def _sums_of_fit(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64], offsets: Floats
+def _sums_of_fit(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64], aspect: Aspect
                  ) -> tuple[Floats, Floats, float]:
     """Return the sums of the linear fit of sky coordinates without dither, from the centre of the sky.
 
@@ -250,7 +249,8 @@ def _sums_of_fit(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int
     for first in range(0, len(rows), _EVENTS_AT_ONCE):
         some = rows[first : first + _EVENTS_AT_ONCE]
         design = _design(events, some)
-        sky = np.stack([events[name][some] for name in ("x", "y")], axis=1, dtype=np.float64) - offsets[some]
+        sky = np.stack([events[name][some] for name in ("x", "y")], axis=1, dtype=np.float64)
+        sky -= np.stack(aspect.at(events["time"][some]), axis=1)
         sky -= acis.CENTRE_PX  # small squares, whose sum is exact enough for the scatter
         normal += design.T @ design
         moment += design.T @ sky

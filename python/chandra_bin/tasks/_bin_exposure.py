@@ -107,10 +107,9 @@ class BinsOnSky:
         return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (x, y)))
 
 
-    def pixels_of_events(self, events: Events, chosen: NDArray[np.intp] | slice = slice(None)
-                         ) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
-        """Return which of the chosen events lie on the binmap, (n,), and the rows and columns of those."""
-        x, y = self.from_sky(events.columns["x"][chosen], events.columns["y"][chosen])
+    def pixels_of_events(self, events: Events) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
+        """Return which of the events lie on the binmap, (n,), and the rows and columns of those."""
+        x, y = self.from_sky(events["x"], events["y"])
         ny, nx = self.bins.labels.shape
         column, row = (np.floor(axis + 0.5) for axis in (x, y))
         inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)

@@ -21,9 +21,9 @@ def in_order(items: Sequence[T], read: Callable[[T], R], compute: Callable[[R], 
     ----------
     read : reads files. The calling thread does this, since the filters of Python's warnings, which libraries change
         while they read, belong to all threads.
-    compute : works on arrays. With several threads, the other threads do this.
-    threads : number of threads, which changes neither results nor the order of warnings. At most this many items are
-        in memory.
+    compute : works on arrays. With several threads, threads of a pool do this.
+    threads : number of items that are computed at once, which changes neither results nor the order of warnings. At
+        most this many items are in memory.
 
     Raises what the first item raises that fails.
     """
@@ -33,7 +33,7 @@ def in_order(items: Sequence[T], read: Callable[[T], R], compute: Callable[[R], 
             yield compute(read(item))
         return
     waiting: deque[tuple[list[str], Future[M]]] = deque()
-    with ThreadPoolExecutor(threads - 1) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
                 with deferred_warnings() as texts:

@@ -151,6 +151,7 @@ class _Read:
     """By bin number."""
     arfs: list[Arf]
     events: Events
+    """Columns x and y."""
     on_sky: BinsOnSky
     grid: Grid
     """The pixels that exposures are computed on."""
@@ -164,7 +165,8 @@ def _read(bins: BinPixels, tiles: Mapping[int, dict[int, ResponseTile]], which: 
     on_sky = BinsOnSky.of(bins, events)
     grid = on_sky.grid()
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    return _Read(obsid, name, tiles[obsid], arfs, events, on_sky, grid, how)
+    places = replace(events, columns={column: events[column] for column in ("x", "y")})
+    return _Read(obsid, name, tiles[obsid], arfs, places, on_sky, grid, how)
 
 
 def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWithFiles]:

@@ -225,7 +225,8 @@ class _Read:
 
     obsid: int
     name: VirtualFile
-    events: Events
+    soft: Events
+    """Events of 0.5 - 2 keV: x, y and ccd_id."""
     on_sky: BinsOnSky
     grid: Grid
     """The pixels that exposures are computed on."""
@@ -252,7 +253,7 @@ def _read(bins: BinPixels, tiles: Sequence[ResponseTile], which: tuple[int, Virt
     grid = on_sky.grid()
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     middles = _middles(events, mine)
-    return _Read(obsid, name, events, on_sky, grid, how, mine, of_obs, areas, fractions, middles,
+    return _Read(obsid, name, _soft(events, name), on_sky, grid, how, mine, of_obs, areas, fractions, middles,
                  _vignetting(events, mine, middles, how.axis))
 
 
@@ -424,15 +425,19 @@ def _near_box(middles: Floats, x: Floats, y: Floats) -> list[int]:
     return np.flatnonzero(least.sum(axis=0) <= np.nanmin(most.sum(axis=0)) * _ROUNDING).tolist()
 
 
+def _soft(events: Events, name: VirtualFile) -> Events:
+    """Return the events of 0.5 - 2 keV. Raises `InputError` for a chip that ACIS does not have."""
+    checked_chips(events["ccd_id"], name)
+    channel = events["pi"] if "pi" in events.columns else channels_of(events["energy"])
+    soft = band_channels(SOFT_EV)
+    chosen = (channel > soft.start) & (channel <= soft.stop)
+    return replace(events, columns={column: events[column][chosen] for column in ("x", "y", "ccd_id")})
+
+
 def _counts(read: _Read, bins: BinPixels, tile_of: Mapping[int, _ChipTiles]) -> Wholes:
     """Return the events of 0.5 - 2 keV (bins, tiles): those of a pixel belong to the tile of its centre."""
-    values = read.events.columns
-    channel = values["pi"] if "pi" in values else channels_of(values["energy"])
-    soft = band_channels(SOFT_EV)
-    chip = checked_chips(values["ccd_id"], read.name)
-    chosen = np.flatnonzero((channel > soft.start) & (channel <= soft.stop) & np.isin(chip, list(tile_of)))
-    inside, row, column = read.on_sky.pixels_of_events(read.events, chosen)
-    label, chip = bins.labels[row, column], chip[chosen][inside]
+    inside, row, column = read.on_sky.pixels_of_events(read.soft)
+    label, chip = bins.labels[row, column], read.soft["ccd_id"][inside]
     counts = np.zeros(len(bins.numbers) * len(read.tiles), np.int64)
     for each, its in tile_of.items():
         found = np.flatnonzero((chip == each) & (label >= 0))
