@@ -131,6 +131,20 @@ def test_seconds_of_bins_are_the_exposure_there(here):
     assert (weights.counts >= 0).all()
 
 
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_threads_change_no_byte_of_spectra_and_responses(here, tmp_path, threads):
+    words = ["binmap.fits", "--threads", threads, "-q"]
+    assert run(["spectra", "@evt.list", *words, "--background", "@bkg.list", "-o", str(tmp_path / "spectra")]) == 0
+    assert run(["responses", "@evt.list", *words, "--tiles", "sim/truth/tiles.ecsv", "-o",
+                str(here / f"threads-{threads}.fits")]) == 0
+    made = here / f"threads-{threads}.fits"
+    assert made.read_bytes() == (here / "responses.fits").read_bytes()
+    made.unlink()
+    names = [path.relative_to(tmp_path) for path in sorted((tmp_path / "spectra").rglob("*.*"))]
+    assert len(names) == 2 * (3 * 25 + 2)
+    assert [path for path in names if (tmp_path / path).read_bytes() != (here / path).read_bytes()] == []
+
+
 @pytest.mark.usefixtures("here")
 def test_the_weights_are_the_shares_of_counts_or_of_area(tmp_path):
     assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--weights", "exposure",

@@ -345,7 +345,7 @@ def test_areas_of_neighbours_are_those_of_single_pixels():
         **header, "CTYPE1P": "x", "CRVAL1P": 10.0, "CRPIX1P": 1.0, "CDELT1P": 2.0,
         "CTYPE2P": "y", "CRVAL2P": 10.0, "CRPIX2P": 1.0, "CDELT2P": 2.0}))
     rows, columns = np.indices((20, 30))
-    for areas in (partial(pixel_areas_arcsec2, coords), partial(pixel_areas_in, coords, events)):
+    for areas in (partial(pixel_areas_arcsec2, coords), pixel_areas_in(coords, events)):
         single = [[float(areas(float(x), float(y))) for x in range(30)] for y in range(20)]
         np.testing.assert_allclose(areas(columns, rows), single, rtol=1e-9)
         np.testing.assert_allclose(areas(columns[rows > 4], rows[rows > 4]), np.array(single)[5:].ravel(), rtol=1e-9)

@@ -14,7 +14,7 @@ from chandra_bin.coords.tangent_plane import (
     parse_point,
     reproject,
     separation_deg,
-    sky_pixels_of,
+    sky_pixel_map,
     tangent_point,
 )
 from chandra_bin.coords.wcs import ImageCoords
@@ -202,4 +202,4 @@ def test_pixels_of_an_image_are_found_on_the_sky_pixels_of_events_with_and_witho
         x, y = field() - 1
         expected = by_astropy(header, events, x + 1, y + 1)
         for coords in (ImageCoords(header), coords_of(header)):
-            np.testing.assert_allclose(sky_pixels_of(coords, coords_of(events), x, y), expected, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(sky_pixel_map(coords, coords_of(events))(x, y), expected, rtol=0, atol=1e-5)

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -147,12 +148,37 @@ class OutputError(ChandraBinError, OSError):
 _OURS = (os.path.dirname(__file__) + os.sep, contextlib.__file__, functools.__file__)
 
 
+# The list of deferred warnings of a thread.
+_DEFERRED: ContextVar[list[str] | None] = ContextVar("_DEFERRED", default=None)
+
+
 def warn(text: str) -> None:
-    """Issue a `ChandraBinWarning`, attributed to the line outside this package that made the call."""
+    """Issue a `ChandraBinWarning`, attributed to the line outside this package that made the call.
+
+    Within `deferred_warnings` its text is listed instead.
+    """
+    if (texts := _DEFERRED.get()) is not None:
+        texts.append(text)
+        return
     level, frame = 2, sys._getframe(1)  # a warning of level 2 is at the caller of this function
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, ChandraBinWarning, stacklevel=level)
+
+
+@contextlib.contextmanager
+def deferred_warnings() -> Iterator[list[str]]:
+    """List the texts of the warnings of this thread, to be issued later by `warn`.
+
+    Work that is done side by side can so warn in the order of its items. It does not change the filters of Python's
+    warnings, which belong to all threads.
+    """
+    texts: list[str] = []
+    token = _DEFERRED.set(texts)
+    try:
+        yield texts
+    finally:
+        _DEFERRED.reset(token)
 
 
 @contextlib.contextmanager

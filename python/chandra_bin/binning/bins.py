@@ -440,11 +440,14 @@ def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
     """
     areas, known = np.zeros(len(npix)), np.zeros(len(npix))
     for first in range(0, len(binmap), ROW_BLOCK):
-        rows, columns = np.nonzero(binmap[first : first + ROW_BLOCK] >= 0)
-        pixels = area_of(columns, rows + first)
+        block = binmap[first : first + ROW_BLOCK]
+        inside = block >= 0
+        rows, columns = np.nonzero(inside)
+        pixels, labels = area_of(columns, rows + first), block[inside]
         on_sky = np.isfinite(pixels)
-        labels = binmap[first : first + ROW_BLOCK][rows[on_sky], columns[on_sky]]
-        areas += np.bincount(labels, pixels[on_sky], minlength=len(npix))
+        if not on_sky.all():
+            pixels, labels = pixels[on_sky], labels[on_sky]
+        areas += np.bincount(labels, pixels, minlength=len(npix))
         known += np.bincount(labels, minlength=len(npix))
     with np.errstate(invalid="ignore"):
         return np.asarray(areas / known * npix)

@@ -7,6 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from chandra_bin.errors import ChandraBinError, counted
+from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     PATH,
@@ -21,6 +22,7 @@ from ._command import (
     progress_reporter,
     quiet_option,
     region_mask_options,
+    threads_option,
 )
 from ._spectral import bins_of
 
@@ -64,10 +66,11 @@ def _complete_bins(context: click.Context, _option: click.Parameter, incomplete:
               help="Bins that --files is for.  [default: all]")
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
 @region_mask_options
+@threads_option
 @quiet_option
 @clobber_option
-def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, per_bin: str | None,
-            files: Path | None, bins: str | None, **options: Any) -> None:
+def command(events: "list[VirtualFile]", binmap: Path, out: Path, threads: int | None, quiet: bool,
+            per_bin: str | None, files: Path | None, bins: str | None, **options: Any) -> None:
     """Find the responses of all bins of BINMAP in EVENTS, an event file or a @list of several observations.
 
     Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT says on which, and for how many
@@ -85,6 +88,7 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, quiet: bool, p
     if per_bin is not None:
         _refuse_weights()
     of_bins = None if files is None else FilesOfBins(files, None if bins is None else bins_of(bins))
+    options["threads"] = threads or usable_cores()
     weights = pick(WeightOptions, options)
     with progress_reporter(quiet, "responses"):
         lines = _of_bins(events, binmap, per_bin, out, options) if tiles is None else (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chandra_bin.errors import counted
+from chandra_bin.workflow.system import usable_cores
 
 from ._command import (
     PATH,
@@ -18,6 +19,7 @@ from ._command import (
     progress_reporter,
     quiet_option,
     region_mask_options,
+    threads_option,
 )
 
 if TYPE_CHECKING:
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
               help="Least counts of a group in the grouped spectra.")
 @file_option("--mask", help="FITS mask on the pixels of the binmap: 1 used, 0 excluded.")
 @region_mask_options
+@threads_option
 @quiet_option
 @clobber_option
-def command(events: "list[VirtualFile]", binmap: Path, folder: Path, quiet: bool, **options: Any) -> None:
+def command(events: "list[VirtualFile]", binmap: Path, folder: Path, threads: int | None, quiet: bool,
+            **options: Any) -> None:
     """Write OGIP spectra of all bins of BINMAP from EVENTS, an event file or a @list of several observations.
 
     For each bin N: xaf_N.pi, xaf_N_grp.pi (grouped), with --background xaf_N_bkg.pi; and a table, spectra.ecsv.
@@ -45,7 +49,7 @@ def command(events: "list[VirtualFile]", binmap: Path, folder: Path, quiet: bool
     from chandra_bin.tasks.spectra import write_spectra
 
     with progress_reporter(quiet, "spectra"):
-        made = write_spectra(events, binmap, folder, **options)
+        made = write_spectra(events, binmap, folder, threads=threads or usable_cores(), **options)
     if not quiet:
         for each in made:
             click.echo(f"ObsID {each.obsid}: {counted(each.bins, 'bin')} with {counted(each.counts, 'count')}, "

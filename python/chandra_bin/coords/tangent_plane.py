@@ -28,6 +28,9 @@ _CELL = 0.125
 _AXES = ("RA---TAN", "DEC--TAN")
 _USUAL_POLE_DEG = 180.0
 
+# Converts x and y, which broadcast.
+PlaneMap = Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]
+
 
 def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     """Convert physical coordinates of events to those of another tangent plane, through the sky.
@@ -45,22 +48,42 @@ def reproject(events: ImageCoords, to: ImageCoords, x: ArrayLike, y: ArrayLike) 
     ------
     InputError : if one has no sky coordinates.
     """
+    return _plane_map(events, to)(x, y)
+
+
+def _plane_map(events: ImageCoords, to: ImageCoords) -> PlaneMap:
+    """Return a function that does `reproject`; it reads the headers once."""
     matrix = _matrix(events, to)
-    if matrix is None:  # other projections, distortions, unlike frames
+
+    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
         return to.sky_to_physical(*events.physical_to_sky(x, y, "icrs"), "icrs")
-    x, y = np.broadcast_arrays(np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+    if matrix is None:  # other projections, distortions, unlike frames
+        return through_the_sky
+    return lambda x, y: _between_planes(matrix, np.asarray(x, np.float64), np.asarray(y, np.float64))
+
+
+def _between_planes(matrix: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Convert physical coordinates, which broadcast, by the matrix between two planes."""
+    if x.shape != y.shape:  # a lattice: products of rows and columns, sums of pixels
+        return _divided(matrix, x, y)
     new_x, new_y = np.empty(x.shape), np.empty(x.shape)
     flat = [np.reshape(each, -1) for each in (x, y, new_x, new_y)]
     for first in range(0, x.size, _CHUNK):
-        old_x, old_y, made_x, made_y = (each[first: first + _CHUNK] for each in flat)
-        outward = matrix[2, 0] * old_x + matrix[2, 1] * old_y + matrix[2, 2]
-        outward[~(outward > 0)] = np.nan
-        np.divide(matrix[0, 0] * old_x + matrix[0, 1] * old_y + matrix[0, 2], outward, out=made_x)
-        np.divide(matrix[1, 0] * old_x + matrix[1, 1] * old_y + matrix[1, 2], outward, out=made_y)
+        part = slice(first, first + _CHUNK)
+        flat[2][part], flat[3][part] = _divided(matrix, flat[0][part], flat[1][part])
     return new_x, new_y
 
 
-def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]:
+def _divided(matrix: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return the coordinates on the new plane; NaN for directions that do not reach it."""
+    new_x, new_y, outward = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    if not (outward > 0).all():
+        outward = np.where(outward > 0, outward, np.nan)
+    return new_x / outward, new_y / outward
+
+
+def pixel_map(events: ImageCoords, image: ImageCoords) -> PlaneMap:
     """Return a function that converts physical coordinates of events to array coordinates of an image.
 
     If the tangent points agree (`physical_agree`), physical coordinates are used unchanged, else they are converted
@@ -68,24 +91,23 @@ def pixel_map(events: ImageCoords, image: ImageCoords) -> Callable[[ArrayLike, A
     """
     if physical_agree(events, image):
         return image.physical_to_image
-
-    def through_the_sky(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        if image.physical is None:
-            return image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
-        return image.physical_to_image(*reproject(events, image, x, y))
-
-    return through_the_sky
+    if image.physical is None:
+        return lambda x, y: image.sky_to_image(*events.physical_to_sky(x, y, "icrs"), "icrs")
+    to_plane = _plane_map(events, image)
+    return lambda x, y: image.physical_to_image(*to_plane(x, y))
 
 
-def sky_pixels_of(image: ImageCoords, events: ImageCoords, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-    """Convert array coordinates of an image to physical coordinates (sky pixels) of events, through the sky.
+def sky_pixel_map(image: ImageCoords, events: ImageCoords) -> PlaneMap:
+    """Return a function that converts array coordinates of an image to physical coordinates (sky pixels) of events.
 
-    Any shape; NaN more than 90 degrees from the tangent point of the events. Raises `InputError` if one has no sky
+    The function takes coordinates of any shape; a row (1, nx) and a column (ny, 1) are converted to their lattice. It
+    returns NaN more than 90 degrees from the tangent point of the events. Raises `InputError` if one has no sky
     coordinates.
     """
     if image.physical is None or events.physical is None:
-        return events.sky_to_physical(*image.image_to_sky(x, y, "icrs"), "icrs")
-    return reproject(image, events, *image.image_to_physical(x, y))
+        return lambda x, y: events.sky_to_physical(*image.image_to_sky(x, y, "icrs"), "icrs")
+    to_plane = _plane_map(image, events)
+    return lambda x, y: to_plane(*image.image_to_physical(x, y))
 
 
 def as_float32(values: Floats) -> NDArray[np.float32]:

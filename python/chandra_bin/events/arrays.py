@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from chandra_bin._checks.arrays import (
     as_column,
     as_coordinates,
+    as_image,
     as_labels,
     as_limits,
     as_number,
@@ -146,7 +147,12 @@ def bin_spectra(bins: ArrayLike | ContourBins, channels: ArrayLike, *, x: Quanti
     on_map = labels.ndim == 2
     if on_map != (x is not None) or on_map != (y is not None):
         raise InputError("bins must be a binmap (ny, nx) with x and y, or one bin number an event without x and y")
-    labels = as_labels(labels) if on_map else as_column(labels, "bins", (np.int32,))
+    if not on_map:
+        labels = as_column(labels, "bins", (np.int32,))
+    elif labels.dtype != np.int32:
+        labels = as_labels(labels)
+    else:  # as it is, since events are often added block by block, and each check reads the whole binmap
+        labels = as_image(labels, "bins", np.int32)
     if bin_count is None:
         bin_count = int(labels.max(initial=-1)) + 1 if out is None else _bins_of(out)
     bin_count, channel_count = as_whole(bin_count, "bin_count"), as_whole(channel_count, "channel_count")

@@ -57,7 +57,7 @@ def count_spectra(job: Job) -> None:
     for archive in filter(None, (with_sky, without)):
         skies = [layout.obs(files.obsid).background_events for files in archive] if archive is with_sky else []
         made += job.call(write_spectra, flare_free_events(job, archive), layout.binmap, folder, background=skies,
-                         each_bin=False)
+                         each_bin=False, threads=job.threads)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins, {each.counts} counts" for each in made})
 
 
@@ -66,7 +66,7 @@ def find_responses(job: Job) -> None:
     layout = job.layout
     events = flare_free_events(job, _with_blank_sky(job) or job.archive)
     made = job.call(write_responses, events, layout.binmap, layout.tiles or layout.made_tiles,
-                    (job.out(layout.bin_responses), layout.bin_responses))
+                    (job.out(layout.bin_responses), layout.bin_responses), threads=job.threads)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
                 for each in made})
 

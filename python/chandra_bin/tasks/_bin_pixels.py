@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.binning.bins import ROW_BLOCK
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.images import Image
@@ -43,38 +44,64 @@ def read_bin_pixels(binmap: Path, mask: Path | None, exclude: Sequence[Path], ke
         raise InputError(f"{binmap}: holds no bins: all {labels.size} pixels are outside (-1)")
     with about(binmap):
         ImageCoords(image.header).need_sky()
-    whole, of_all = labels, _numbers_of(labels[labels >= 0])[0]
-    labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
-    y, x = np.nonzero(labels >= 0)
-    numbers, indices = _numbers_of(labels[y, x])
+    whole, of_all = labels, _numbers_of(labels)
+    if mask is not None or exclude or keep:
+        labels = np.where(mask_values(image, mask, False, exclude, keep) < 1, np.int32(-1), labels)
+    numbers = of_all if labels is whole else _numbers_of(labels)
     if not len(numbers):
         raise InputError(f"{binmap}: the mask and regions leave no pixel of any bin")
     if len(numbers) < len(of_all):
         gone = np.setdiff1d(of_all, numbers)
         warn(f"{binmap}: {counted(len(gone), 'bin lies', 'bins lie')} in excluded pixels, without a spectrum; the "
              f"first is {gone[0]}")
-    pixels = np.bincount(indices, minlength=len(numbers))
-    centres = np.stack([np.bincount(indices, axis, len(numbers)) / pixels for axis in (x, y)], axis=1)
-    index_map = np.full(labels.shape, -1, np.int32)
-    index_map[y, x] = indices
+    used = binmap_id(labels)
+    index_map = _indices_of(labels, numbers)
+    pixels, centres = _sizes_and_centres(index_map, len(numbers))
     return BinPixels(image, numbers.tolist(), index_map, pixels, centres,
-                     {"BINMAPID": binmap_id(whole), "BINUSED": binmap_id(labels)})
+                     {"BINMAPID": used if labels is whole else binmap_id(whole), "BINUSED": used})
 
 
-def _numbers_of(labels: NDArray[np.int32]) -> tuple[NDArray[np.int32], Wholes]:
-    """Return the bin numbers of pixels in bins (n,), ascending, and the index of each pixel's number among them."""
-    last = int(labels.max(initial=0))
+def _numbers_of(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the bin numbers of an image (-1 outside), ascending."""
+    last = int(labels.max(initial=-1))
     if last > labels.size:  # a table of all numbers would outweigh the pixels
-        return np.unique(labels, return_inverse=True)
-    there = np.zeros(last + 1, np.bool_)
-    there[labels] = True
-    return np.flatnonzero(there).astype(np.int32), (np.cumsum(there) - 1)[labels]
+        return np.unique(labels[labels >= 0])
+    there = np.zeros(last + 2, np.bool_)
+    for first in range(0, len(labels), ROW_BLOCK):
+        there[labels[first : first + ROW_BLOCK]] = True  # that of -1 is the last
+    return np.flatnonzero(there[:-1]).astype(np.int32)
+
+
+def _indices_of(labels: NDArray[np.int32], numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the index of each pixel's bin among the numbers; -1 outside."""
+    made = np.full(labels.shape, -1, np.int32)
+    if numbers[-1] > labels.size:
+        inside = labels >= 0
+        made[inside] = np.searchsorted(numbers, labels[inside])
+        return made
+    index = np.full(numbers[-1] + 2, -1, np.int32)
+    index[numbers] = np.arange(len(numbers))
+    for first in range(0, len(labels), ROW_BLOCK):
+        np.take(index, labels[first : first + ROW_BLOCK], out=made[first : first + ROW_BLOCK], mode="wrap")
+    return made
+
+
+def _sizes_and_centres(labels: NDArray[np.int32], bins: int) -> tuple[Wholes, Floats]:
+    """Return the numbers of pixels of bins (bins,), and their mean array coordinates x, y, (bins, 2)."""
+    pixels, sums = np.zeros(bins, np.int64), np.zeros((bins, 2))
+    for first in range(0, len(labels), ROW_BLOCK):
+        block = labels[first : first + ROW_BLOCK]
+        rows, columns = np.nonzero(block >= 0)
+        number = block[rows, columns]
+        pixels += np.bincount(number, minlength=bins)
+        sums += np.stack([np.bincount(number, at, bins) for at in (columns, rows + first)], axis=1)
+    return pixels, sums / pixels[:, None]
 
 
 def binmap_id(labels: NDArray[np.int32]) -> str:
     """Return a checksum of a binmap, which differs for maps with the same numbers in other pixels."""
     digest = hashlib.sha256(f"{labels.shape}".encode())
-    digest.update(np.ascontiguousarray(labels, "<i4").tobytes())
+    digest.update(np.ascontiguousarray(labels, "<i4").data)
     return digest.hexdigest()[:16]
 
 

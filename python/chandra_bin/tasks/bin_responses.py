@@ -1,12 +1,14 @@
 """Responses per bin, such as those of specextract: each bin has its own ARF and RMF."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.exposure.maps import chip_exposures
@@ -15,10 +17,11 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
-from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
+from ._bin_exposure import BinsOnSky, ExposedCells, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import history
-from ._observed import observed
+from ._in_order import in_order
+from ._observed import Observed, observed
 from ._read_responses import read_areas
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
@@ -47,7 +50,7 @@ class BinsWithFiles:
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
                         mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                        clobber: bool = False) -> list[BinsWithFiles]:
+                        clobber: bool = False, threads: int = 1) -> list[BinsWithFiles]:
     """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
@@ -56,7 +59,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     binmap : FITS image of bin numbers.
     pattern : name of the ARFs, with ``{bin}`` for the number of a bin and ``{obsid}`` for that of an observation, with
         or without zeros in front; the RMF has the ending ``.rmf`` in place of ``.arf``.
-    out, mask, exclude, keep : as `write_responses` takes them.
+    out, mask, exclude, keep, threads : as `write_responses` takes them.
 
     Notes
     -----
@@ -93,10 +96,10 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
     inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *responses]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
-        places = places_of(bins)
         parts, made, first_tile = [], [], 0
-        for obsid, name in zip(obsids, names, strict=True):
-            part, found = _observation(name, obsid, bins, places, tiles[obsid])
+        observations = in_order(list(zip(obsids, names, strict=True)), partial(_read, bins, tiles),
+                                partial(_observation, bins), threads)
+        for obsid, (part, found) in zip(obsids, observations, strict=True):
             parts.append(replace(part, tile=part.tile + first_tile))
             first_tile += len(tiles[obsid])
             made.append(found)
@@ -137,13 +140,38 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
     return found
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: tuple[Wholes, Wholes],
-                 tiles: dict[int, ResponseTile]) -> tuple[ResponseWeights, BinsWithFiles]:
-    arfs = read_areas(list(tiles.values()))
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The files of an observation."""
+
+    obsid: int
+    name: VirtualFile
+    tiles: dict[int, ResponseTile]
+    """By bin number."""
+    arfs: list[Arf]
+    events: Events
+    """Columns x and y."""
+    on_sky: BinsOnSky
+    grid: Grid
+    """The pixels that exposures are computed on."""
+    how: Observed
+
+
+def _read(bins: BinPixels, tiles: Mapping[int, dict[int, ResponseTile]], which: tuple[int, VirtualFile]) -> _Read:
+    obsid, name = which
+    arfs = read_areas(list(tiles[obsid].values()))
     events = read_places(name)
-    pixels = PixelsOfBins.of(bins, places, events, len(tiles))
-    counts = _counts(events, bins)
-    live, mean, mean_square = _exposures(events, name, bins, pixels)
+    on_sky = BinsOnSky.of(bins, events)
+    grid = on_sky.grid()
+    how = observed(events, AncillaryChoice().of(name.file, events.header))
+    places = replace(events, columns={column: events[column] for column in ("x", "y")})
+    return _Read(obsid, name, tiles[obsid], arfs, places, on_sky, grid, how)
+
+
+def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWithFiles]:
+    name, obsid, tiles, arfs = read.name, read.obsid, read.tiles, read.arfs
+    counts = _counts(read, bins)
+    live, mean, mean_square = _exposures(read, bins)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
     at = np.array([number_of[number] for number in tiles], np.int64)
     _warn_of_exposures(arfs, live[at], name)
@@ -176,28 +204,29 @@ def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -
              "those of the spectra")
 
 
-def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins
-               ) -> tuple[Floats, Floats, Floats]:
+def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats]:
     """Return the live time of bins (bins,), and means of their pixels' exposure over that time, and of its square.
 
     The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
     """
-    grid = grid_around(bins, events, pixels)
-    places = pixels.on(grid)
-    how = observed(events, AncillaryChoice().of(name.file, events.header))
-    seconds, share = np.zeros(len(pixels.bin)), np.zeros(len(pixels.bin))
-    for view in how.views:
-        for part in chip_exposures([view], grid, how.axis, slope=0):
+    seen_by = [(view, part) for view in read.how.views
+               for part in chip_exposures([view], read.grid, read.how.axis, slope=0)]
+    sums = np.zeros((3, len(bins.numbers)))
+    for pixels in read.on_sky.blocks(ExposedCells.of([part for _, part in seen_by], read.grid)):
+        places = pixels.on(read.grid)
+        seconds, share = np.zeros(len(pixels.x)), np.zeros(len(pixels.x))
+        for view, part in seen_by:
             seen, exposed = places.seconds_of(part)
             seconds[seen] += exposed
             share[seen] += exposed / view.livetime_s
-    total, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels
-                       for values in (seconds, share, share**2))
+        bin_of = pixels.of(bins.labels)
+        sums += [np.bincount(bin_of, values, len(bins.numbers)) for values in (seconds, share, share**2)]
+    total, one, two = sums / bins.pixels
     return total / np.where(one > 0, one, 1), one, two
 
 
-def _counts(events: Events, bins: BinPixels) -> Wholes:
+def _counts(read: _Read, bins: BinPixels) -> Wholes:
     """Return the number of events (bins,) of all energies."""
-    _, row, column = pixels_of_events(events, bins)
+    _, row, column = read.on_sky.pixels_of_events(read.events)
     label = bins.labels[row, column]
     return np.bincount(label[label >= 0], minlength=len(bins.numbers))

@@ -6,6 +6,7 @@ so the cost follows tiles, not bins, and no matrix of a bin is stored.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,21 +16,23 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
+from chandra_bin.coords.grids import Grid
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.events.spectra import SOFT_EV, band_channels
-from chandra_bin.exposure.maps import chip_exposures
+from chandra_bin.exposure.maps import ChipExposure, chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
 from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_tiles
 
-from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
+from ._bin_exposure import BinsOnSky, ExposedCells, PixelsOnGrid, read_places
 from ._bin_pixels import BinPixels, need_bins, read_bin_pixels
 from ._blanksky import checked_chips
 from ._common import history, listed, reporting
-from ._observed import observed
+from ._in_order import in_order
+from ._observed import Observed, observed
 from ._read_responses import read_areas
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
@@ -44,6 +47,8 @@ _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
 _PIXELS = 1 << 14
 # Part of the progress that finding the tiles of bins takes, where files of bins are written, too.
 _SHARE = 0.5
+# Squares of distances are compared as float32: those that differ by less may be equal.
+_ROUNDING = 1 + 1e-6
 
 
 @documented
@@ -76,7 +81,7 @@ class BinsOfObservation:
 def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path],
                     out: Path | tuple[Path, Path], *, options: WeightOptions | None = None,
                     files: FilesOfBins | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
-                    keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsOfObservation]:
+                    keep: Sequence[Path] = (), clobber: bool = False, threads: int = 1) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
     Parameters
@@ -92,6 +97,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     options : how the parts of a bin are weighed; None: the defaults.
     files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
+    threads : number of threads, which changes no result: an observation is read while others are computed.
 
     The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
     vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
@@ -112,16 +118,14 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     of_bins = PlannedFiles.of(files, obsids, bins.numbers, binmap, bins.ids) if files else PlannedFiles.none()
     with (Outputs(of_bins.named, clobber=True) as spectra,
           Outputs([out, *of_bins.paths], inputs=inputs, clobber=clobber) as outputs):
-        places = places_of(bins)
         share = 1.0 if files is None else _SHARE
-        parts, made = [], []
-        for obsid, name in reporting(list(zip(obsids, names, strict=True)), end=share):
-            of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
-            if not of_obs:
+        of_obs = [[index for index, tile in enumerate(known) if tile.obsid == obsid] for obsid in obsids]
+        for obsid, name, mine in zip(obsids, names, of_obs, strict=True):
+            if not mine:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
-            part, about = _observation(name, obsid, bins, places, known, of_obs, options)
-            parts.append(part)
-            made.append(about)
+        found = in_order(list(zip(obsids, names, of_obs, strict=True)), partial(_read, bins, known),
+                         partial(_observation, bins, options), threads)
+        parts, made = zip(*(next(found) for _ in reporting(obsids, end=share)), strict=True)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
                                       "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
         weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | approximate(known))
@@ -150,16 +154,49 @@ def areas_of(bins: BinPixels) -> dict[int, float]:
     return dict(zip(bins.numbers, areas.tolist(), strict=True))
 
 
-def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Wholes, Wholes],
-                 tiles: Sequence[ResponseTile], of_obs: list[int], options: WeightOptions
-                 ) -> tuple[ResponseWeights, BinsOfObservation]:
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The files of an observation."""
+
+    obsid: int
+    name: VirtualFile
+    soft: Events
+    """Events of 0.5 - 2 keV: x, y and ccd_id."""
+    on_sky: BinsOnSky
+    grid: Grid
+    """The pixels that exposures are computed on."""
+    how: Observed
+    tiles: list[ResponseTile]
+    numbers: list[int]
+    """The indices of the tiles among those of all observations."""
+    areas: Floats
+    """Mean areas of 0.5 - 2 keV, (tiles,) cm2."""
+    fractions: Floats
+    """Fractions of the time that the areas include, (tiles,)."""
+    middles: Floats
+    """(2, tiles) sky pixels of the events; NaN for tiles without a place."""
+    kept: Floats
+    """Vignetting at the middles, (tiles,)."""
+
+
+def _read(bins: BinPixels, tiles: Sequence[ResponseTile], which: tuple[int, VirtualFile, list[int]]) -> _Read:
+    obsid, name, of_obs = which
     events = read_places(name)
-    pixels = PixelsOfBins.of(bins, at, events, len(of_obs))
+    on_sky = BinsOnSky.of(bins, events)
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
-    seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
-    seconds /= fractions
-    counts = _counts(events, name, bins, at, pixels, tile_of)
+    grid = on_sky.grid()
+    how = observed(events, AncillaryChoice().of(name.file, events.header))
+    middles = _middles(events, mine)
+    return _Read(obsid, name, _soft(events, name), on_sky, grid, how, mine, of_obs, areas, fractions, middles,
+                 _vignetting(events, mine, middles, how.axis))
+
+
+def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[ResponseWeights, BinsOfObservation]:
+    name, obsid, of_obs, areas = read.name, read.obsid, read.numbers, read.areas
+    seconds, lost, tile_of = _seconds(read, bins)
+    seconds /= read.fractions
+    counts = _counts(read, bins, tile_of)
     total = seconds.sum(axis=1)
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
@@ -192,34 +229,59 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
     return area, arf.fraction
 
 
-def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins, tiles: Sequence[ResponseTile]
-             ) -> tuple[Floats, Floats, dict[int, Wholes]]:
-    """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and by chip the tile of each pixel."""
-    grid = grid_around(bins, events, pixels)
-    places = pixels.on(grid)
-    how = observed(events, AncillaryChoice().of(name.file, events.header))
-    middles = _middles(events, tiles)
-    kept = _vignetting(events, tiles, middles, how.axis)
-    seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
-    tile_of: dict[int, Wholes] = {}
-    for view in how.views:
-        chosen = [number for number, tile in enumerate(tiles) if tile.chip == view.chip] or [
-            number for number, tile in enumerate(tiles) if tile.chip is None]
-        has_place = any(np.isfinite(tiles[number].ra_deg) for number in chosen)
-        for part in chip_exposures([view], grid, how.axis):
-            seen, exposed = places.seconds_of(part)
-            bin_of = pixels.bin[seen]
-            if not chosen:
-                lost += np.bincount(bin_of, exposed, pixels.bins)
+@dataclass(frozen=True, eq=False)
+class _ChipTiles:
+    """The exposure of a chip, and its tiles."""
+
+    part: ChipExposure
+    chosen: list[int]
+    """Indices of the tiles; empty for a chip without a tile."""
+    middles: Floats | None
+    """(2, chosen) sky pixels of the events; None for a response without a place."""
+    axis: Floats
+    """The optical axis, (2,) sky pixels of the events."""
+
+    def nearest(self, x: Floats, y: Floats) -> tuple[Wholes, Floats]:
+        """Return the tile of each sky pixel, and its distance in arcmin: from the optical axis without a place."""
+        if self.middles is None:
+            return np.full(x.size, self.chosen[0]), _off_axis_arcmin(x, y, self.axis)
+        nearest, arcmin = _nearest(self.middles, x, y)
+        return np.array(self.chosen)[nearest], arcmin
+
+
+def _chips(read: _Read) -> list[_ChipTiles]:
+    """Return the exposures of the chips on the grid, each with its tiles, or those of all chips."""
+    made = []
+    for view in read.how.views:
+        chosen = [number for number, tile in enumerate(read.tiles) if tile.chip == view.chip] or [
+            number for number, tile in enumerate(read.tiles) if tile.chip is None]
+        has_place = any(np.isfinite(read.tiles[number].ra_deg) for number in chosen)
+        middles = read.middles[:, chosen] if has_place else None
+        made += [_ChipTiles(part, chosen, middles, read.how.axis)
+                 for part in chip_exposures([view], read.grid, read.how.axis)]
+    return made
+
+
+def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, dict[int, _ChipTiles]]:
+    """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and the chips that see bins."""
+    name, tiles = read.name, read.tiles
+    number = len(bins.numbers)
+    seconds, lost, far = np.zeros((number, len(tiles))), np.zeros(number), np.zeros(number)
+    chips = _chips(read)
+    tile_of: dict[int, _ChipTiles] = {}
+    for pixels in read.on_sky.blocks(ExposedCells.of([chip.part for chip in chips], read.grid)):
+        places, bin_of_all = pixels.on(read.grid), pixels.of(bins.labels)
+        for chip in chips:
+            seen, exposed = places.seconds_of(chip.part)
+            bin_of = bin_of_all[seen]
+            if not chip.chosen:
+                lost += np.bincount(bin_of, exposed, number)
             elif seen.size:
-                nearest, arcmin = _nearest(middles, chosen, pixels, seen) if has_place else (
-                    np.full(seen.size, chosen[0]),
-                    _off_axis_arcmin(pixels.x[seen], pixels.y[seen], how.axis))
-                tile_of[view.chip] = np.full(len(pixels.bin), chosen[0])
-                tile_of[view.chip][seen] = nearest
-                flat = np.bincount(bin_of * pixels.tiles + nearest, exposed / kept[nearest], seconds.size)
+                tile_of[chip.part.chip] = chip
+                nearest, arcmin = chip.nearest(pixels.x[seen], pixels.y[seen])
+                flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.kept[nearest], seconds.size)
                 seconds += flat.reshape(seconds.shape)
-                far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), pixels.bins)
+                far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), number)
     _check_chips(tiles, tile_of, name)
     if without := [tile for tile in tiles if not np.isfinite(tile.ra_deg)]:
         warn(f"{name}: {without[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of "
@@ -232,9 +294,9 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
     return seconds / bins.pixels[:, None], lost / bins.pixels, tile_of
 
 
-def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, Wholes], name: VirtualFile) -> None:
+def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, _ChipTiles], name: VirtualFile) -> None:
     """Raise `InputError` where one response is given for front- and back-illuminated chips."""
-    general = [chip for chip, nearest in tile_of.items() if tiles[int(nearest[0])].chip is None]
+    general = [chip for chip, its in tile_of.items() if tiles[its.chosen[0]].chip is None]
     if len({chip in acis.BACK_ILLUMINATED for chip in general}) > 1:
         raise InputError(f"{name}: one response is given for chips {listed(sorted(general))}, front- and "
                          "back-illuminated: give the tiles of each chip (ccd_id)")
@@ -271,39 +333,52 @@ def _vignetting(events: Events, tiles: Sequence[ResponseTile], middles: Floats, 
     return made
 
 
-def _nearest(middles: Floats, chosen: Sequence[int], pixels: PixelsOfBins, seen: Wholes) -> tuple[Wholes, Floats]:
-    """Return the index of the nearest of some tiles to each pixel that is seen, and the distance in arcmin.
+def _nearest(middles: Floats, x: Floats, y: Floats) -> tuple[Wholes, Floats]:
+    """Return the index of the nearest of some tiles to each sky pixel (n,), and the distance in arcmin.
 
-    ``middles`` are those of all tiles, (2, tiles) sky pixels of the events: distances on this plane are right near the
+    ``middles`` are those of the tiles, (2, tiles) sky pixels of the events: distances on this plane are right near the
     poles and across RA 0.
     """
-    nearest, arcmin = np.empty(len(seen), np.int64), np.empty(len(seen))
-    for begin in range(0, len(seen), _PIXELS):
+    nearest, arcmin = np.empty(len(x), np.int64), np.empty(len(x))
+    for begin in range(0, len(x), _PIXELS):
         part = slice(begin, begin + _PIXELS)
-        x, y = pixels.x[seen[part]], pixels.y[seen[part]]
-        least, index = np.full(len(x), np.inf, np.float32), np.full(len(x), chosen[0])
-        for each in chosen:
-            square = ((x - middles[0, each]) ** 2 + (y - middles[1, each]) ** 2).astype(np.float32)
-            nearer = square < least
-            least[nearer], index[nearer] = square[nearer], each
+        least, index = np.full(len(x[part]), np.inf, np.float32), np.zeros(len(x[part]), np.int64)
+        for each in _near_box(middles, x[part], y[part]):
+            square = ((x[part] - middles[0, each]) ** 2 + (y[part] - middles[1, each]) ** 2).astype(np.float32)
+            np.copyto(index, each, where=square < least)
+            np.fmin(least, square, out=least)
         nearest[part], arcmin[part] = index, np.sqrt(least) * (acis.PIXEL_ARCSEC / 60)
     return nearest, arcmin
 
 
-def _counts(events: Events, name: VirtualFile, bins: BinPixels, at: tuple[Wholes, Wholes], pixels: PixelsOfBins,
-            tile_of: dict[int, Wholes]) -> Wholes:
-    """Return the events of 0.5 - 2 keV (bins, tiles)."""
-    values = events.columns
-    channel = values["pi"] if "pi" in values else channels_of(values["energy"])
+def _near_box(middles: Floats, x: Floats, y: Floats) -> list[int]:
+    """Return the tiles, of those with a place, that may be the nearest somewhere in the box around sky pixels."""
+    ends = np.array([[at.min(), at.max()] for at in (x, y)])[:, :, None] - middles[:, None]
+    inside = (ends[:, 0] <= 0) & (ends[:, 1] >= 0)
+    least = np.where(inside, 0, np.abs(ends).min(axis=1)) ** 2
+    most = np.abs(ends).max(axis=1) ** 2
+    return np.flatnonzero(least.sum(axis=0) <= np.nanmin(most.sum(axis=0)) * _ROUNDING).tolist()
+
+
+def _soft(events: Events, name: VirtualFile) -> Events:
+    """Return the events of 0.5 - 2 keV. Raises `InputError` for a chip that ACIS does not have."""
+    checked_chips(events["ccd_id"], name)
+    channel = events["pi"] if "pi" in events.columns else channels_of(events["energy"])
     soft = band_channels(SOFT_EV)
-    chip = checked_chips(values["ccd_id"], name)
-    chosen = np.flatnonzero((channel > soft.start) & (channel <= soft.stop) & np.isin(chip, list(tile_of)))
-    inside, row, column = pixels_of_events(events, bins, chosen)
-    number = np.full(bins.labels.shape, -1, np.int64)
-    number[at] = np.arange(len(pixels.bin))
-    place, chip = number[row, column], chip[chosen][inside]
-    counts = np.zeros(pixels.bins * pixels.tiles, np.int64)
-    for each, tiles in tile_of.items():
-        found = place[(chip == each) & (place >= 0)]
-        counts += np.bincount(pixels.bin[found] * pixels.tiles + tiles[found], minlength=counts.size)
-    return counts.reshape(pixels.bins, pixels.tiles)
+    chosen = (channel > soft.start) & (channel <= soft.stop)
+    return replace(events, columns={column: events[column][chosen] for column in ("x", "y", "ccd_id")})
+
+
+def _counts(read: _Read, bins: BinPixels, tile_of: Mapping[int, _ChipTiles]) -> Wholes:
+    """Return the events of 0.5 - 2 keV (bins, tiles): those of a pixel belong to the tile of its centre."""
+    inside, row, column = read.on_sky.pixels_of_events(read.soft)
+    label, chip = bins.labels[row, column], read.soft["ccd_id"][inside]
+    counts = np.zeros(len(bins.numbers) * len(read.tiles), np.int64)
+    for each, its in tile_of.items():
+        found = np.flatnonzero((chip == each) & (label >= 0))
+        x, y = read.on_sky.to_sky(column[found], row[found])
+        seen, _ = PixelsOnGrid.of(x, y, read.grid).seconds_of(its.part)
+        tile = np.full(len(found), its.chosen[0])
+        tile[seen], _ = its.nearest(x[seen], y[seen])
+        counts += np.bincount(label[found] * len(read.tiles) + tile, minlength=counts.size)
+    return counts.reshape(len(bins.numbers), len(read.tiles))

@@ -1,6 +1,6 @@
 """Spectra of the bins of a binmap, one set of files per observation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
+from ._in_order import in_order
 from ._own_skies import check_skies, header_of
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name
@@ -127,7 +128,7 @@ class _OfBins:
 def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                   background: Name | Sequence[Name] = (),
                   group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                  each_bin: bool = True, clobber: bool = False) -> list[ObservationSpectra]:
+                  each_bin: bool = True, clobber: bool = False, threads: int = 1) -> list[ObservationSpectra]:
     """Write the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
@@ -140,6 +141,7 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
     group : least counts of a group in ``xaf_N_grp.pi``.
     each_bin : whether to write files of each bin in addition to the table of all bins.
     mask, exclude, keep : as for `bin_image`: events and areas of excluded pixels are left out.
+    threads : number of threads, which changes no result: an observation is read while others are computed.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
     ``spectra.fits`` has those of all bins in one table (type II), which ``chandra-bin fit`` reads; ``spectra.ecsv`` has
@@ -164,28 +166,48 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                  series=[each / f"xaf_*{end}.pi" for each in folders.values() for end in ("[0-9]", "_bkg", "_grp")],
                  ) as outputs:
         bins = read_bin_pixels(binmap, mask, exclude, keep)
+        items = list(zip(obsids, names, backgrounds, strict=True))
+        found = in_order(items, partial(_read, bins), lambda read: (read, read.areas_of(bins)), threads)
         made = []
-        for obsid, name, behind in reporting(list(zip(obsids, names, backgrounds, strict=True))):
+        for obsid, name, behind in reporting(items):
+            read, areas = next(found)
             parameters = {
                 "events": plain_name(name), "binmap": plain_name(binmap),
                 "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
                 "exclude": tuple(exclude), "keep": tuple(keep)}
-            made.append(_observation(outputs, folders[obsid], obsid, name, behind, bins, group if each_bin else None,
-                                     parameters))
+            made.append(_write(outputs, folders[obsid], read, areas, bins, group if each_bin else None, parameters))
     return made
 
 
-def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, behind: Sequence[VirtualFile],
-                 bins: BinPixels, group: int | None, parameters: Parameters) -> ObservationSpectra:
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """The files of an observation."""
+
+    obsid: int
+    source: _Counted
+    background: _Background | None
+    exposures: dict[int, float]
+    """Live times in s by chip."""
+    areas_of: Callable[[BinPixels], Floats]
+    """Returns the areas of bins, (bins,), in sky pixels of the events."""
+
+
+def _read(bins: BinPixels, which: tuple[int, VirtualFile, Sequence[VirtualFile]]) -> _Read:
+    obsid, name, behind = which
     source = _count(name, bins, particles=bool(behind))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
     background = _read_background(behind, source, name, bins) if behind else None
-    chips = main_chips(source.by_chip, bins.centres, _order(source.events))
     exposures = _exposures(source, name)
-    areas = _areas(source.coords, bins)
     if not any(exposures.values()):
         warn(f"{name}: has no good time: EXPOSURE is 0")
+    return _Read(obsid, source, background, exposures, _areas(source.coords, ImageCoords(bins.image.header)))
+
+
+def _write(outputs: Outputs, folder: Path, read: _Read, areas: Floats, bins: BinPixels, group: int | None,
+           parameters: Parameters) -> ObservationSpectra:
+    source, background, exposures = read.source, read.background, read.exposures
+    chips = main_chips(source.by_chip, bins.centres, _order(source.events))
     exposure = np.array([exposures.get(chip, 0.0) for chip in chips.tolist()])
     table = _table(source, background, bins, chips, exposure, areas)
     lines = history("spectra", parameters)
@@ -203,7 +225,7 @@ def _observation(outputs: Outputs, folder: Path, obsid: int, name: VirtualFile, 
     _write_table(outputs, folder / ALL_BINS, made, writer, behind_writer)
     outputs.write(folder / "spectra.ecsv", ecsv(table, {**parameters, "binmap_id": bins.ids["BINMAPID"]}))
     counts = int(spectra.sum(dtype=np.int64))
-    return ObservationSpectra(obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
+    return ObservationSpectra(read.obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 
 
 def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter,
@@ -311,15 +333,21 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
     return chosen
 
 
-def _areas(events: ImageCoords, bins: BinPixels) -> Floats:
-    """Return the areas of bins, (bins,), in sky pixels of the events."""
-    image = ImageCoords(bins.image.header)
+def _areas(events: ImageCoords, image: ImageCoords) -> Callable[[BinPixels], Floats]:
+    """Return a function that returns the areas of bins of an image, (bins,), in sky pixels of the events."""
     if physical_agree(events, image):
         (xx, xy), (yx, yy) = image.need_physical().matrix
-        return np.asarray(bins.pixels * abs(float(xx * yy - xy * yx)), np.float64)
-    areas = bin_areas(bins.labels, bins.pixels, partial(pixel_areas_in, image, events))
-    # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
-    return np.where(np.isfinite(areas), areas, bins.pixels * image.pixel_area_arcsec2 / events.pixel_area_arcsec2)
+        area = abs(float(xx * yy - xy * yx))
+        return lambda bins: np.asarray(bins.pixels * area, np.float64)
+    pixel_areas = pixel_areas_in(image, events)
+    mean = image.pixel_area_arcsec2 / events.pixel_area_arcsec2
+
+    def areas_of(bins: BinPixels) -> Floats:
+        areas = bin_areas(bins.labels, bins.pixels, pixel_areas)
+        # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
+        return np.where(np.isfinite(areas), areas, bins.pixels * mean)
+
+    return areas_of
 
 
 def _order(events: Events) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Floats
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -19,7 +19,7 @@ from chandra_bin.exposure.maps import View
 from chandra_bin.fits.headers import is_number, text_of
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
-from ._bin_exposure import places_of, read_places, sky_pixels_of_bins
+from ._bin_exposure import BinsOnSky, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import ecsv, listed
 from ._observed import grating_of, observed
@@ -112,8 +112,7 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     names = named_files(events)
     obsids = obsids_of(names)
     bins = read_bin_pixels(binmap, mask, exclude, keep)
-    places = places_of(bins)
-    made = [_of_observation(name, obsid, bins, places, options) for obsid, name in zip(obsids, names, strict=True)]
+    made = [_of_observation(name, obsid, bins, options) for obsid, name in zip(obsids, names, strict=True)]
     for each in [each for each in made if not each.tiles]:
         warn(f"{each.events}: no chip of ObsID {each.obsid} holds a bin of {binmap}: it gets no tile")
     if not any(each.tiles for each in made):
@@ -161,15 +160,14 @@ def rmf_tool(header: "Header", chip: int, file: Path) -> RmfTool:
     return "mkacisrmf" if has_matrix else "mkrmf"
 
 
-def _of_observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Wholes, Wholes], options: TileOptions
-                    ) -> TilesOfObservation:
+def _of_observation(name: VirtualFile, obsid: int, bins: BinPixels, options: TileOptions) -> TilesOfObservation:
     events = read_places(name, ("energy", "pi"))
     files = AncillaryChoice().of(name.file, events.header)
     if not files.aspect:
         raise InputError(f"{name.file}: the aspect solution (ASOLFILE) is missing: put it into this folder")
     how = observed(events, files)
-    x, y = sky_pixels_of_bins(bins, at, events)
-    places = np.stack([x, y], axis=1)[np.isfinite(x) & np.isfinite(y)]
+    places = np.concatenate([np.stack([pixels.x, pixels.y], axis=1)[np.isfinite(pixels.x) & np.isfinite(pixels.y)]
+                             for pixels in BinsOnSky.of(bins, events).blocks()])
     tiles = [tile for view in how.views if isinstance(view, View)
              for tile in _of_chip(events, view, places, options.per_chip)]
     chips = sorted({tile.chip for tile in tiles})
