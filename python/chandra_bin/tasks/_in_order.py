@@ -1,4 +1,4 @@
-"""Work on several observations, in which reading one goes on while others are computed."""
+"""Work on several observations: one is read while others are computed."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
