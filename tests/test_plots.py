@@ -366,10 +366,8 @@ def pictures_with(title):
     truth_png(values, values, values / 5, values / 5, values, title)
 
 
-@pytest.mark.parametrize("title", [LONG[0], pytest.param(LONG[1], marks=pytest.mark.full)])
-def test_titles_and_labels_of_any_length_are_inside_the_picture(figures, title):
-    pictures_with(title)
-    assert len(set(figures)) == 8
+def check_texts(figures, title):
+    """Check that the titles and labels of figures are readable and inside them."""
     for figure in set(figures):
         texts = [text for text in (*figure.texts, *(part for axes in figure.axes for part in (
             axes.title, axes.xaxis.label, axes.yaxis.label))) if text.get_text()]
@@ -380,6 +378,21 @@ def test_titles_and_labels_of_any_length_are_inside_the_picture(figures, title):
             assert box.x1 <= figure.bbox.width, text
             assert box.y1 <= figure.bbox.height, text
             assert text.get_fontsize() >= 7
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("title", LONG)
+def test_titles_and_labels_of_any_length_are_inside_the_picture(figures, title):
+    pictures_with(title)
+    assert len(set(figures)) == 8
+    check_texts(figures, title)
+
+
+@pytest.mark.parametrize("title", LONG)
+def test_titles_of_profiles_are_inside_the_picture(figures, title):
+    values = np.linspace(2, 5, 3)
+    maps_profile_png([Profile(values, values / 9, values, values / 5, values / 5, "kT (keV)", values)], title)
+    check_texts(figures, title)
 
 
 def test_short_titles_keep_their_size(figures):
