@@ -609,3 +609,28 @@ def test_names_that_are_not_utf8_are_drawn_with_escapes():
     Path(name).write_bytes(Path(IMAGE).read_bytes())
     assert run(["bin", name, "-o", "d", *OPTIONS, "-q"]) == 0
     assert Path("d/bins.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("target", [["--sn", "30", "--smooth-sn", "30"], ["--counts", "900", "--smooth-sn", "30"]])
+def test_islands_of_the_automask_are_warned_of_with_the_way_out(target, capsys):
+    """A cluster in an almost empty field: each block with a count, away from the others, becomes a bin."""
+    y, x = np.indices((256, 256)) - 127.5
+    model = (1 + (x**2 + y**2) / 20**2) ** -2.0
+    image = np.random.default_rng(3).poisson(30_000 * model / model.sum()).astype(np.int32)
+    image[:24, ::32] = 1
+    write_fits("field.fits", image)
+    Path("cluster.reg").write_text("# Region file format: DS9\nimage\ncircle(128.5,128.5,70)\n")
+    assert run(["bin", "field.fits", "-o", "all", *target, "-q"]) == 0
+    capsys.readouterr()
+    assert run(["bin", "field.fits", "-o", "automask", *target, "--automask", "-q"]) == 0
+    bins = Table.read("automask/bins.ecsv")
+    below = ~np.asarray(bins["reached"])
+    share = bins["counts"][below].sum() / bins["counts"].sum()
+    assert below.sum() >= 8
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "touch" in line]
+    start = f"warning: {below.sum()} bins below the threshold touch no other bin and cannot be joined, with "
+    assert line.startswith(f"{start}{100 * share:.2g} % of the counts: the mask has islands; --automask keeps each")
+    assert line.endswith("keep one connected area, the region of the cluster by --keep or a mask by --mask")
+    assert run(["bin", "field.fits", "-o", "kept", *target, "--automask", "--keep", "cluster.reg", "-q"]) == 0
+    assert "touch" not in capsys.readouterr().err
+    assert abs(len(Table.read("kept/bins.ecsv")) - len(Table.read("all/bins.ecsv"))) <= 2

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 
 from chandra_bin import contour_bin
+from chandra_bin.binning.profiles import RadialProfile
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.events.deflare import cut_flares
 from chandra_bin.events.gti import GTI
@@ -18,9 +19,12 @@ from chandra_bin.events.lightcurve import LightCurve
 from chandra_bin.plots.bins import bins_png
 from chandra_bin.plots.figures import Frame, box_around
 from chandra_bin.plots.light_curves import RateLimits, light_curve_png
+from chandra_bin.plots.maps import Panel, Profile, maps_png
+from chandra_bin.plots.maps import profile_png as maps_profile_png
 from chandra_bin.plots.regions import RegionOverlay, region_png
 from chandra_bin.regions import parse_regions, region_mask
-from chandra_bin.report.pictures import histogram_png, kept_bins
+from chandra_bin.report.pictures import histogram_png, kept_bins, truth_png
+from chandra_bin.report.pictures import profile_png as radial_profile_png
 from chandra_bin.simulate import cluster_header, cluster_image
 from pictures import CUT, FAINT_OUTLINE, KEPT, OUTLINE, OUTSIDE, colours_of, number_of, pixels_of, points_of
 
@@ -339,3 +343,60 @@ def test_the_box_is_that_of_the_places_of_all_pixels(percentiles):
             ny, nx = inside.shape
             assert box_around(inside, percentiles, 0.1) == Frame(
                 max(x0 - room, 0), min(x1 + room + 1, nx), max(y0 - room, 0), min(y1 + room + 1, ny))
+
+
+LONG = ("88 bins: (fit - truth) / error has mean -0.37 and rms 0.95; 72% of errors hold the truth (68% by chance)",
+        "a name_of.a cluster/" * 30)
+
+
+def pictures_with(title):
+    """Draw a picture of each kind with a title."""
+    counts = cluster_image(SHAPE, counts=20_000, seed=1)
+    coords = ImageCoords(cluster_header(SHAPE))
+    binmap = (np.indices(SHAPE)[0] // 20).astype(np.int32)
+    values = np.linspace(2, 5, 3)
+    bins_png(counts, binmap, values, coords, title)
+    region_png(counts, [], coords, title)
+    light_curve_png(curve_of([1.0] * 30), None, title)
+    maps_png(binmap, coords, [Panel("Temperature", "keV", values)], title)
+    maps_profile_png([Profile(values, values / 9, values, values / 5, values / 5, "kT (keV)", values)], title)
+    histogram_png(values, None, 3, title)
+    radial = RadialProfile(np.arange(3.0), np.arange(1.0, 4), np.full(3, 4.0), np.full(3, 0.5), np.ones(3))
+    radial_profile_png(radial, 2.0, "photons/(cm² s arcsec²), approximate and with a long explanation", 0.1, title)
+    truth_png(values, values, values / 5, values / 5, values, title)
+
+
+def check_texts(figures, title):
+    """Check that the titles and labels of figures are readable and inside them."""
+    for figure in set(figures):
+        texts = [text for text in (*figure.texts, *(part for axes in figure.axes for part in (
+            axes.title, axes.xaxis.label, axes.yaxis.label))) if text.get_text()]
+        assert any(text.get_text().startswith(title[:10]) for text in texts)
+        for text in texts:
+            box = text.get_window_extent()
+            assert min(box.x0, box.y0) >= 0, text
+            assert box.x1 <= figure.bbox.width, text
+            assert box.y1 <= figure.bbox.height, text
+            assert text.get_fontsize() >= 7
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("title", LONG)
+def test_titles_and_labels_of_any_length_are_inside_the_picture(figures, title):
+    pictures_with(title)
+    assert len(set(figures)) == 8
+    check_texts(figures, title)
+
+
+@pytest.mark.parametrize("title", LONG)
+def test_titles_of_profiles_are_inside_the_picture(figures, title):
+    values = np.linspace(2, 5, 3)
+    maps_profile_png([Profile(values, values / 9, values, values / 5, values / 5, "kT (keV)", values)], title)
+    check_texts(figures, title)
+
+
+def test_short_titles_keep_their_size(figures):
+    pictures_with("A cluster")
+    sizes = [text.get_fontsize() for figure in dict.fromkeys(figures)
+             for text in (*figure.texts, *(axes.title for axes in figure.axes)) if text.get_text() == "A cluster"]
+    assert sizes == [16, 12, 12, 16, 12, 12, 12, 13]

@@ -19,6 +19,7 @@ from .raster import draw_pixels, png_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Pixels outside all bins.
 OUTSIDE = "#dddddd"
@@ -28,6 +29,9 @@ PANEL = 5.0
 LEFT, RIGHT, BOTTOM, TOP = 1.25, 0.75, 0.7, 0.9
 BAR_GAP, BAR, BAR_LABEL, GAP = 0.08, 0.13, 0.8, 0.6
 DPI = 150
+
+# Part of the figure that a long title takes, the size of its smallest font, and its least number of characters.
+_WITHIN, _LEAST_FONT, _LEAST_TEXT = 0.97, 7.0, 12
 
 # Curves: Paul Tol's "vibrant" blue and orange, and grey.
 KEPT, CUT, LINES = "#0077bb", "#ee7733", "#555555"
@@ -88,12 +92,42 @@ def png_of(draw: Callable[[], "Figure"]) -> bytes:
             figure = draw()
             canvas: Any = FigureCanvasAgg(figure)
             canvas.draw()
+            if _fit_texts(figure, canvas.get_renderer()):
+                canvas.draw()
             return png_bytes(np.asarray(canvas.buffer_rgba())[..., :3], figure.dpi)
     except MemoryError:
         raise
     except Exception as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         raise PictureError(f"the picture cannot be drawn ({reason})") from error
+
+
+def _fit_texts(figure: "Figure", renderer: Any) -> bool:
+    """Shrink titles and labels that reach beyond the figure, and shorten them if they would be unreadable.
+
+    Titles have names of files and clusters, of any length. Returns whether a text was changed.
+    """
+    changed = False
+    for text in (*figure.texts, *(each for axes in figure.axes
+                                  for each in (axes.title, axes.xaxis.label, axes.yaxis.label))):
+        while 0 < (room := _room_for(text, figure, renderer)) < 1 and len(words := text.get_text()) > _LEAST_TEXT:
+            size = float(text.get_fontsize()) * _WITHIN * room
+            if size < _LEAST_FONT:
+                kept = max(min(int(len(words) * size / _LEAST_FONT), len(words) - 1) // 2 - 2, _LEAST_TEXT // 3)
+                text.set_text(f"{words[:kept]}...{words[-kept:]}")
+            text.set_fontsize(max(size, _LEAST_FONT))
+            changed = True
+    return changed
+
+
+def _room_for(text: "Text", figure: "Figure", renderer: Any) -> float:
+    """Return the length that the figure has for a text, over the length of the text."""
+    box = text.get_window_extent(renderer)
+    if box.width >= box.height:
+        middle, length, side = (box.x0 + box.x1) / 2, box.width, figure.bbox.width
+    else:
+        middle, length, side = (box.y0 + box.y1) / 2, box.height, figure.bbox.height
+    return float(2 * min(middle, side - middle) / max(length, 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -279,7 +279,10 @@ def warn_of_odd_bins(path: Path, bins: ContourBins, options: BinningOptions) -> 
         warn(f"{path}: the whole image has only {has}, and the target is {target}: choose a lower target")
     elif bins.stuck:
         stuck = counted(bins.stuck, "bin below the threshold touches", "bins below the threshold touch")
-        warn(f"{stuck} no other bin and cannot be joined")
+        share = float(bins.counts[~bins.reached].sum()) / (float(bins.counts.sum()) or 1.0)
+        why = "; --automask keeps each block of 8 x 8 pixels with a count" if options.automask else ""
+        warn(f"{stuck} no other bin and cannot be joined, with {100 * share:.2g} % of the counts: the mask has "
+             f"islands{why}; keep one connected area, the region of the cluster by --keep or a mask by --mask")
     if negative := int(np.count_nonzero(bins.signal < 0)):
         those = counted(negative, f"of {len(bins)} bins has", f"of {len(bins)} bins have")
         warn(f"{those} less than the background, and an S/N without its sign: is the background scaled to "
