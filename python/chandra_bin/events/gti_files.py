@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,6 +27,7 @@ _OF_CCD = re.compile(r"(?:STD)?GTI(\d{1,2})")
 _KEPT = ("MISSION", "TELESCOP", "INSTRUME", "DETNAM", "OBJECT", "OBS_ID", "MJDREF", "MJDREFI", "MJDREFF", "JDREF",
          "JDREFI", "JDREFF", "DATEREF", "TIMEZERO", "TIMESYS", "TIMEUNIT", "TIMEREF", "TSTART", "TSTOP", "DATE-OBS",
          "DATE-END", "TIMEPIXR", "TIMEDEL", "CLOCKAPP")
+_OF_TIMES = frozenset((*_KEPT, *CLOCK_KEYS))
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,9 @@ def write_gti_file(file: BinaryIO, header: "Header", gti: GTI, *, keywords: Mapp
 
 def _kept(header: "Header") -> dict[str, object]:
     """Return the keywords of a table of good times, with its clock in seconds."""
-    about = header.copy()
+    from astropy.io.fits import Header
+
+    about = Header([copy(card) for card in header.cards if card.keyword in _OF_TIMES])
     put_in_seconds(about)
     return {key: about[key] for key in _KEPT if key in about}
 

@@ -9,7 +9,7 @@ extracts numbers. ``fits/new_table.py`` makes tables of new columns.
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,8 +187,9 @@ class Hdu:
         if (self._whole("BITPIX"), self._whole("NAXIS"), self._whole("GCOUNT", 1)) != (8, 2, 1):
             raise self.error("is not a valid table (needs BITPIX = 8, NAXIS = 2, GCOUNT = 1)")
         found: dict[str, Column] = {}
+        there = set(self.header)
         for n in range(1, self._whole("TFIELDS") + 1):
-            column = self._column(n)
+            column = self._column(n, there)
             if column.name.lower() in found:
                 raise self.error(f"has two columns {column.name}")
             found[column.name.lower()] = column
@@ -283,14 +284,16 @@ class Hdu:
                              "damaged; fetch it again")
         return value
 
-    def _column(self, n: int) -> Column:
-        """Return the column with number ``n``."""
+    def _column(self, n: int, there: Collection[str]) -> Column:
+        """Return the column with number ``n``; ``there`` are the keywords of the header."""
         form = str(self.header.get(f"TFORM{n}", "")).strip()
         digits = form[: len(form) - len(form.lstrip("0123456789"))]
         letter = form[len(digits): len(digits) + 1]
         if letter not in _TYPES or len(digits) > _DIGITS:
             raise self.error(f"has a column of unknown format (TFORM{n} = {form!r})")
-        number = {key: self.header.get(f"{key}{n}") for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
+        # astropy takes long to find that a keyword is missing.
+        number: dict[str, Any] = {key: self.header[name] if (name := f"{key}{n}") in there else None
+                                  for key in ("TNULL", "TSCAL", "TZERO", "TLMIN", "TLMAX")}
         for key, value in number.items():
             if value is not None and not is_number(value):
                 raise self.error(f"has the keyword {key}{n} = {value!r}, which must be a number")
