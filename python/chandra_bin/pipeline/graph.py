@@ -103,10 +103,13 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
         file for tile in read_tiles(table) for file in (tile.arf, tile.rmf)))
     made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
                  for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
+    counts = (layout.final_image, layout.mask)
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
-             (layout.binmap, *events, table), (*bad_pixels, *skies), (*companions, *made), archive=tuple(archive)),
+             (layout.binmap, *counts, layout.final_expmap, *events, table),
+             (layout.final_background, layout.final_background_ratio, *bad_pixels, *skies), (*companions, *made),
+             archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "abundance_table", "fit_band",
                         "fit_engine"),
              ("bin-spectra", "bin-responses"), (*tables, layout.bin_responses, *files), skies, made,

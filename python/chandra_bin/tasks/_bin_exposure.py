@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import pixel_map, sky_pixels_of
 from chandra_bin.coords.wcs import ImageCoords
@@ -37,11 +37,17 @@ class PixelsOfBins:
     """Number of bins."""
     tiles: int
     """Number of responses of the observation."""
+    weight: Float32s | None = None
+    """Brightness over its mean in the bin; None: the brightness of each bin is even."""
 
     @classmethod
-    def of(cls, bins: BinPixels, at: tuple[Wholes, Wholes], events: Events, tiles: int) -> Self:
+    def of(cls, bins: BinPixels, at: tuple[Wholes, Wholes], events: Events, tiles: int, weight: Float32s | None) -> Self:
         """Return the pixels of bins at rows and columns of the binmap on the sky of some events."""
-        return cls(bins.labels[at], *sky_pixels_of_bins(bins, at, events), len(bins.numbers), tiles)
+        return cls(bins.labels[at], *sky_pixels_of_bins(bins, at, events), len(bins.numbers), tiles, weight)
+
+    def weighed(self, values: Floats, chosen: Wholes | slice = slice(None)) -> Floats:
+        """Return the values of the chosen pixels times the weight of each."""
+        return values if self.weight is None else values * self.weight[chosen]
 
     def on(self, grid: Grid) -> "PixelsOnGrid":
         """Return the places of the pixels on a grid of exposures."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.exposure.maps import chip_exposures
@@ -17,6 +17,7 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
 from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from ._common import history
 from ._observed import observed
 from ._read_responses import read_areas
@@ -43,11 +44,14 @@ class BinsWithFiles:
     """Bins without files and without events, which specextract skips."""
     missing: tuple[int, ...]
     """Bins with events but without files: they have no response in this observation."""
+    partly: tuple[int, ...] = ()
+    """Bins with files of which the observation sees less than 0.9 of the area."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
-                        final: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
-                        keep: Sequence[Path] = (), clobber: bool = False) -> list[BinsWithFiles]:
+                        brightness: Path | None = None, final: Path | None = None, mask: Path | None = None,
+                        exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+                        clobber: bool = False) -> list[BinsWithFiles]:
     """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
@@ -56,16 +60,16 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     binmap : FITS image of bin numbers.
     pattern : name of the ARFs, with ``{bin}`` for the number of a bin and ``{obsid}`` for that of an observation, with
         or without zeros in front; the RMF has the ending ``.rmf`` in place of ``.arf``.
-    out, final, mask, exclude, keep : as `write_responses` takes them.
+    out, brightness, final, mask, exclude, keep : as `write_responses` takes them.
 
     Notes
     -----
     The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
     the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
     again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
-    these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the exposure of a bin of N pixels
-    is t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a
-    whole.
+    these events, not the EXPOSURE of the ARF, e the exposure of a pixel over t, and b its brightness over the mean of
+    the bin (1 without ``brightness``), the exposure of a bin of N pixels is t (sum b e)^2 / (N sum b e^2), or
+    t (sum b e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a whole.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     -----
     ChandraBinWarning
         For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
-        the events, and for filters on the sky.
+        the events, for filters on the sky, and without ``brightness`` for bins that an observation sees in part.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -91,19 +95,22 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
         raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
     known = [tile for obsid in obsids for tile in tiles[obsid].values()]
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *responses]
+    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *responses]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
         places = places_of(bins)
+        weight = pixel_weights(brightness, bins, places)
         parts, made, first_tile = [], [], 0
         for obsid, name in zip(obsids, names, strict=True):
-            part, found = _observation(name, obsid, bins, places, tiles[obsid])
+            part, found = _observation(name, obsid, bins, places, weight, tiles[obsid])
             parts.append(replace(part, tile=part.tile + first_tile))
             first_tile += len(tiles[obsid])
             made.append(found)
+        warn_of_partly_seen(binmap, (found.partly for found in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
-                                      "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
         with outputs.open(out) as file:
-            ResponseWeights.joined(known, parts, areas_of(bins), bins.ids).write(file, (final or out).parent, lines)
+            ids = bins.ids | weighing(brightness)
+            ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
     return made
 
 
@@ -138,12 +145,12 @@ def _files_of(stem: str, obsid: int, numbers: Sequence[int]) -> dict[int, Respon
 
 
 def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: tuple[Wholes, Wholes],
-                 tiles: dict[int, ResponseTile]) -> tuple[ResponseWeights, BinsWithFiles]:
+                 weight: Float32s | None, tiles: dict[int, ResponseTile]) -> tuple[ResponseWeights, BinsWithFiles]:
     arfs = read_areas(list(tiles.values()))
     events = read_places(name)
-    pixels = PixelsOfBins.of(bins, places, events, len(tiles))
+    pixels = PixelsOfBins.of(bins, places, events, len(tiles), weight)
     counts = _counts(events, bins)
-    live, mean, mean_square = _exposures(events, name, bins, pixels)
+    live, by_area, mean, mean_square = _exposures(events, name, bins, pixels)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
     at = np.array([number_of[number] for number in tiles], np.int64)
     _warn_of_exposures(arfs, live[at], name)
@@ -162,7 +169,8 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, places: tuple[W
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
                            counts[[number_of[number] for number in mine.tolist()]])
-    return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing)
+    partly = mine[by_area[at[used]] < LEAST_SEEN]
+    return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing, tuple(partly.tolist()))
 
 
 def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -> None:
@@ -177,8 +185,9 @@ def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -
 
 
 def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins
-               ) -> tuple[Floats, Floats, Floats]:
-    """Return the live time of bins (bins,), and means of their pixels' exposure over that time, and of its square.
+               ) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the live time of bins (bins,), and means of their pixels' exposure over that time: by area, and weighed by
+    brightness that of the exposure and that of its square.
 
     The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
     """
@@ -191,9 +200,9 @@ def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: Pixel
             seen, exposed = places.seconds_of(part)
             seconds[seen] += exposed
             share[seen] += exposed / view.livetime_s
-    total, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels
-                       for values in (seconds, share, share**2))
-    return total / np.where(one > 0, one, 1), one, two
+    total, by_area, one, two = (np.bincount(pixels.bin, values, pixels.bins) / bins.pixels for values in (
+        seconds, share, pixels.weighed(share), pixels.weighed(share**2)))
+    return total / np.where(by_area > 0, by_area, 1), by_area, one, two
 
 
 def _counts(events: Events, bins: BinPixels) -> Wholes:

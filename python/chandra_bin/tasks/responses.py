@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
@@ -30,6 +31,7 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from ._common import history, listed, reporting
 from ._observed import observed
 from ._pha import naming_responses
@@ -72,11 +74,13 @@ class BinsOfObservation:
     """Tiles that any of them lies on."""
     by_counts: int
     """Bins whose tiles are weighed by counts; the others by exposed area."""
+    partly: tuple[int, ...] = ()
+    """Numbers of the bins of which the observation sees less than 0.9 of the area."""
 
 
 def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path], out: Path, *,
-                    options: WeightOptions | None = None, final: Path | None = None, mask: Path | None = None,
-                    exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
+                    options: WeightOptions | None = None, brightness: Path | None = None, final: Path | None = None,
+                    mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
                     clobber: bool = False) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
@@ -90,13 +94,17 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         observation.
     out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS.
     options : how the parts of a bin are weighed; None: the defaults.
+    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, such as
+        contbin_smoothed.fits of `bin_image` with an exposure map; None: even in each bin.
     final : where ``out`` will be moved to, which the names in it are relative to; None: it stays.
     mask, exclude, keep : those that the spectra were made with.
 
-    The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
-    vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
-    over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A
-    response without a place is taken to be that of the optical axis; a warning and CALIB = 'APPROX' state this.
+    The seconds of a bin on a tile are the mean over the bin's pixels, weighed by their brightness, of the exposure time
+    there, so that the norm is that of the whole bin. The ARF has the vignetting of the tile's middle: where tiles have
+    places, the time of a pixel is multiplied by the vignetting there over that of the middle, by the formula of
+    exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A response without a place is taken to be that
+    of the optical axis; a warning and CALIB = 'APPROX' state this. Without ``brightness``, a warning counts the bins of
+    which an observation sees less than 0.9. The keyword PIXWT is BRIGHTNESS or AREA.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
@@ -105,22 +113,24 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
     given = [tiles] if isinstance(tiles, Path) else []
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *given, *responses]
+    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *given, *responses]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
         bins = read_bin_pixels(binmap, mask, exclude, keep)
         places = places_of(bins)
+        weight = pixel_weights(brightness, bins, places)
         parts, made = [], []
         for obsid, name in reporting(list(zip(obsids, names, strict=True))):
             of_obs = [index for index, tile in enumerate(known) if tile.obsid == obsid]
             if not of_obs:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
-            part, about = _observation(name, obsid, bins, places, known, of_obs, options)
+            part, about = _observation(name, obsid, bins, places, weight, known, of_obs, options)
             parts.append(part)
             made.append(about)
+        warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
-                                      "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
         with outputs.open(out) as file:
-            ids = bins.ids | approximate(known)
+            ids = bins.ids | weighing(brightness) | approximate(known)
             ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
     return made
 
@@ -217,13 +227,13 @@ def areas_of(bins: BinPixels) -> dict[int, float]:
 
 
 def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Wholes, Wholes],
-                 tiles: Sequence[ResponseTile], of_obs: list[int], options: WeightOptions
+                 weight: Float32s | None, tiles: Sequence[ResponseTile], of_obs: list[int], options: WeightOptions
                  ) -> tuple[ResponseWeights, BinsOfObservation]:
     events = read_places(name)
-    pixels = PixelsOfBins.of(bins, at, events, len(of_obs))
+    pixels = PixelsOfBins.of(bins, at, events, len(of_obs), weight)
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
-    seconds, lost, tile_of = _seconds(events, name, bins, pixels, mine)
+    seconds, lost, partly, tile_of = _seconds(events, name, bins, pixels, mine)
     seconds /= fractions
     counts = _counts(events, name, bins, at, pixels, tile_of)
     total = seconds.sum(axis=1)
@@ -231,9 +241,9 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Whole
     if gone.any():
         warn(f"{name}: {counted(int(gone.sum()), 'bin lies', 'bins lie')} partly on chips without a tile: without a "
              f"response in ObsID {obsid}; the first is {bins.numbers[int(np.argmax(gone))]}")
-    by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts)
     # Counts go as seconds x area x flux, and shares are those of the flux.
     flux = np.where(seconds > 0, counts / areas, 0)
+    by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts) & flux.any(axis=1)
     shares = flux / np.where(by_counts, flux.sum(axis=1), 1)[:, None]
     shared = np.where(by_counts[:, None], total[:, None] * shares, seconds)
     shared[gone] = 0
@@ -241,7 +251,8 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Whole
     seen = np.unique(b)
     weights = ResponseWeights((), np.array(bins.numbers)[b], np.full(len(b), obsid), np.array(of_obs)[tile],
                               shared[b, tile], counts[b, tile])
-    return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()))
+    return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()),
+                                      tuple(np.array(bins.numbers)[partly].tolist()))
 
 
 def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
@@ -259,14 +270,16 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
 
 
 def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins, tiles: Sequence[ResponseTile]
-             ) -> tuple[Floats, Floats, dict[int, Wholes]]:
-    """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and by chip the tile of each pixel."""
+             ) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, Wholes]]:
+    """Return mean seconds (bins, tiles), those on chips without tiles and which bins are seen in part, both (bins,), and
+    by chip the tile of each pixel."""
     grid = grid_around(bins, events, pixels)
     places = pixels.on(grid)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     middles = _middles(events, tiles)
     kept = _vignetting(events, tiles, middles, how.axis)
-    seconds, lost, far = np.zeros((pixels.bins, pixels.tiles)), np.zeros(pixels.bins), np.zeros(pixels.bins)
+    seconds = np.zeros((pixels.bins, pixels.tiles))
+    lost, far, by_area = np.zeros((3, pixels.bins))
     tile_of: dict[int, Wholes] = {}
     for view in how.views:
         chosen = [number for number, tile in enumerate(tiles) if tile.chip == view.chip] or [
@@ -275,6 +288,8 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
         for part in chip_exposures([view], grid, how.axis):
             seen, exposed = places.seconds_of(part)
             bin_of = pixels.bin[seen]
+            by_area += np.bincount(bin_of, exposed, pixels.bins)
+            exposed = pixels.weighed(exposed, seen)
             if not chosen:
                 lost += np.bincount(bin_of, exposed, pixels.bins)
             elif seen.size:
@@ -295,7 +310,21 @@ def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsO
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
              "of the nearest tile, or from the optical axis where a tile has no place: areas change over such a "
              "distance; give more tiles")
-    return seconds / bins.pixels[:, None], lost / bins.pixels, tile_of
+    live_s = max((view.livetime_s for view in how.views), default=0.0)
+    partly = _seen_in_part(pixels, by_area, live_s, how.axis)
+    return seconds / bins.pixels[:, None], lost / bins.pixels, partly, tile_of
+
+
+def _seen_in_part(pixels: PixelsOfBins, exposed: Floats, live_s: float, axis: Floats) -> NDArray[np.bool_]:
+    """Return which bins (bins,) are seen, but by less than `LEAST_SEEN` of their area times vignetting.
+
+    ``exposed`` is the sum over the pixels of each bin of their exposure with vignetting, (bins,) s.
+    """
+    size = np.bincount(pixels.bin, minlength=pixels.bins)
+    partly: NDArray[np.bool_] = (exposed > 0) & (exposed < LEAST_SEEN * live_s * size)
+    chosen = np.flatnonzero(partly[pixels.bin])
+    vignetting = acis.vignetting(_off_axis_arcmin(pixels.x[chosen], pixels.y[chosen], axis))
+    return partly & (exposed < LEAST_SEEN * live_s * np.bincount(pixels.bin[chosen], vignetting, pixels.bins))
 
 
 def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, Wholes], name: VirtualFile) -> None:
