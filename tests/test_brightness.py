@@ -23,7 +23,7 @@ RESPONSES = ["responses", EVENTS[0], "--tiles", "sim/truth/tiles.ecsv"]
 
 @pytest.fixture
 def wide(here, tmp_path):  # noqa: F811
-    """3 x 3 wide bins, eight of which lie partly off chip 7, and the true brightness on their pixels."""
+    """3 x 3 wide bins, all but the middle one partly off chip 7, and the true brightness on their pixels."""
     write_binmap(tmp_path / "wide.fits", EVENTS[0].partition("[")[0], side=3, pixels=60)
     header = fits.getheader(tmp_path / "wide.fits")
     true = true_brightness(ImageCoords(header), (180, 180), here / "sim")

@@ -41,7 +41,8 @@ class PixelsOfBins:
     """Brightness over its mean in the bin; None: the brightness of each bin is even."""
 
     @classmethod
-    def of(cls, bins: BinPixels, at: tuple[Wholes, Wholes], events: Events, tiles: int, weight: Float32s | None) -> Self:
+    def of(cls, bins: BinPixels, at: tuple[Wholes, Wholes], events: Events, tiles: int,
+           weight: Float32s | None) -> Self:
         """Return the pixels of bins at rows and columns of the binmap on the sky of some events."""
         return cls(bins.labels[at], *sky_pixels_of_bins(bins, at, events), len(bins.numbers), tiles, weight)
 

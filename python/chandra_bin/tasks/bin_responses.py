@@ -17,10 +17,10 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 
 from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
-from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from ._common import history
 from ._observed import observed
 from ._read_responses import read_areas
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .responses import areas_of
@@ -45,7 +45,7 @@ class BinsWithFiles:
     missing: tuple[int, ...]
     """Bins with events but without files: they have no response in this observation."""
     partly: tuple[int, ...] = ()
-    """Bins with files of which the observation sees less than 0.9 of the area."""
+    """Bins with files whose area the observation sees by less than 0.9."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
@@ -107,7 +107,8 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
             made.append(found)
         warn_of_partly_seen(binmap, (found.partly for found in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
-                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
+                                      "keep": tuple(keep)})
         with outputs.open(out) as file:
             ids = bins.ids | weighing(brightness)
             ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
@@ -186,10 +187,10 @@ def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -
 
 def _exposures(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins
                ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the live time of bins (bins,), and means of their pixels' exposure over that time: by area, and weighed by
-    brightness that of the exposure and that of its square.
+    """Return the live time of bins (bins,), and means over their pixels.
 
-    The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
+    The means are those of the exposure over the live time by area, and weighed by brightness those of this share and of
+    its square. The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
     """
     grid = grid_around(bins, events, pixels)
     places = pixels.on(grid)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 # An observation that sees less than this fraction of a bin, by area, sees it in part.
 LEAST_SEEN = 0.9
-_REMEDY = ("an image of smoothed net counts over exposure on the pixels of the binmap, such as contbin_smoothed.fits of "
+_REMEDY = ("smoothed net counts over exposure on the pixels of the binmap, such as contbin_smoothed.fits of "
            "'chandra-bin bin --expmap'")
 
 
@@ -61,11 +61,11 @@ def weighing(brightness: Path | None) -> dict[str, str]:
 
 
 def pixel_weights(path: Path | None, bins: BinPixels, at: tuple[Wholes, Wholes]) -> Float32s | None:
-    """Return the brightness of pixels at rows and columns of the binmap over its mean in their bin; None without a file.
+    """Return the brightness of pixels (n,), at rows and columns of the binmap, over its mean in their bin.
 
-    Negative pixels are 0, and pixels without a value (NaN) get the mean of their bin. Bins whose sum is not above 0 are
-    even, with a warning. Raises `InputError` for another grid, infinite pixels, images of counts, and images without a
-    pixel above 0.
+    Without a file the result is None. Negative pixels are 0, and pixels without a value (NaN) get the mean of their
+    bin. Bins whose sum is not above 0 are even, with a warning. Raises `InputError` for another grid, infinite pixels,
+    images of counts, and images without a pixel above 0.
     """
     if path is None:
         return None

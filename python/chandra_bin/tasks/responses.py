@@ -31,12 +31,12 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 from ._bin_exposure import PixelsOfBins, grid_around, pixels_of_events, places_of, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._blanksky import checked_chips
-from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from ._common import history, listed, reporting
 from ._observed import observed
 from ._pha import naming_responses
 from ._read_responses import read_areas
 from ._spectra_table import read_spectra_of_bins
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .spectra import ALL_BINS, obsids_of
@@ -75,7 +75,7 @@ class BinsOfObservation:
     by_counts: int
     """Bins whose tiles are weighed by counts; the others by exposed area."""
     partly: tuple[int, ...] = ()
-    """Numbers of the bins of which the observation sees less than 0.9 of the area."""
+    """Numbers of the bins whose area the observation sees by less than 0.9."""
 
 
 def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path], out: Path, *,
@@ -103,8 +103,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     there, so that the norm is that of the whole bin. The ARF has the vignetting of the tile's middle: where tiles have
     places, the time of a pixel is multiplied by the vignetting there over that of the middle, by the formula of
     exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A response without a place is taken to be that
-    of the optical axis; a warning and CALIB = 'APPROX' state this. Without ``brightness``, a warning counts the bins of
-    which an observation sees less than 0.9. The keyword PIXWT is BRIGHTNESS or AREA.
+    of the optical axis; a warning and CALIB = 'APPROX' state this. Without ``brightness``, a warning counts the
+    bins whose area an observation sees by less than 0.9. The keyword PIXWT is BRIGHTNESS or AREA.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
@@ -128,7 +128,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
             made.append(about)
         warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
-                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
+                                      "keep": tuple(keep), **asdict(options)})
         with outputs.open(out) as file:
             ids = bins.ids | weighing(brightness) | approximate(known)
             ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, (final or out).parent, lines)
@@ -271,8 +272,11 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
 
 def _seconds(events: Events, name: VirtualFile, bins: BinPixels, pixels: PixelsOfBins, tiles: Sequence[ResponseTile]
              ) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, Wholes]]:
-    """Return mean seconds (bins, tiles), those on chips without tiles and which bins are seen in part, both (bins,), and
-    by chip the tile of each pixel."""
+    """Return the exposure of bins.
+
+    These are mean seconds (bins, tiles), mean seconds on chips without tiles (bins,), which bins are seen in part
+    (bins,), and by chip the tile of each pixel.
+    """
     grid = grid_around(bins, events, pixels)
     places = pixels.on(grid)
     how = observed(events, AncillaryChoice().of(name.file, events.header))
