@@ -139,14 +139,14 @@ def weights_of(folder, pixels):
 def test_missing_and_negative_pixels(tmp_path):
     pixels = np.ones((9, 4))
     pixels[0] = [1, 2, 3, np.nan]
-    pixels[1] = [-1, 1, 1, 1]
+    pixels[1] = [-1, 1, 2, 2]
     pixels[2] = np.nan
-    pixels[3] = [-5, 1, 1, 1]
+    pixels[3] = [-2, 1, 1, 1]
     with pytest.warns(match="5 pixels of bins have no value"), \
-            pytest.warns(match="the brightness of 2 bins is not above 0 in sum: .*; the first is 2"):
+            pytest.warns(match="2 bins have no significant brightness: .*; the first is 2"):
         made = weights_of(tmp_path, pixels)
     np.testing.assert_allclose(made[0], [0.5, 1, 1.5, 1])
-    np.testing.assert_allclose(made[1], [0, 4 / 3, 4 / 3, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose(made[1], [-1, 1, 2, 2])
     np.testing.assert_array_equal(made[2:], 1)
 
 
@@ -175,3 +175,17 @@ def test_smoothed_counts_are_warned_of(wide, capsys):
         hdus[0].header["CONTOURS"] = "counts"
     responses_of(wide, "--brightness", str(wide / "bright.fits"))
     assert "counts that are not corrected for exposure (CONTOURS)" in capsys.readouterr().err
+
+
+def test_tiles_of_negative_brightness_are_left_out_and_the_sum_stays(wide):
+    """Half of the pixels of bin 4 are negative, and so are the seconds of tiles there."""
+    def change(pixels):
+        made = np.ones_like(pixels)
+        made[60:120, 60:90] = -0.4
+        return made
+
+    words = ["-q", "--weights", "exposure"]
+    even, uneven = responses_of(wide, *words), responses_of(wide, *words, "--brightness", str(_changed(wide, change)))
+    assert (uneven.seconds > 0).all()
+    assert np.count_nonzero(uneven.bin == 4) < np.count_nonzero(even.bin == 4)
+    assert seconds_of(uneven)[4] == pytest.approx(seconds_of(even)[4], rel=0.05)

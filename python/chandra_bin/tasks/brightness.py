@@ -1,6 +1,5 @@
 """The brightness of the sky, which weighs the exposures of the pixels of a bin, and bins that are seen in part."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,10 +19,10 @@ from ._common import about, history, need_positive
 from .image_files import ImageFiles
 from .inputs import files_of, read_on_grid, refuse_filled
 
-logger = logging.getLogger(__name__)
-
 # An observation that sees less than this fraction of a bin, by area, sees it in part.
 LEAST_SEEN = 0.9
+# The brightness of a bin is noise where its negative pixels sum to this part of its positive ones.
+_MOST_NEGATIVE = 0.5
 _REMEDY = ("smoothed net counts over exposure on the pixels of the binmap, such as contbin_smoothed.fits of "
            "'chandra-bin bin --expmap'")
 
@@ -63,9 +62,10 @@ def weighing(brightness: Path | None) -> dict[str, str]:
 def pixel_weights(path: Path | None, bins: BinPixels, at: tuple[Wholes, Wholes]) -> Float32s | None:
     """Return the brightness of pixels (n,), at rows and columns of the binmap, over its mean in their bin.
 
-    Without a file the result is None. Negative pixels are 0, and pixels without a value (NaN) get the mean of their
-    bin. Bins whose sum is not above 0 are even, with a warning. Raises `InputError` for another grid, infinite pixels,
-    images of counts, and images without a pixel above 0.
+    Without a file the result is None. Pixels without a value (NaN) get the mean of their bin. Negative pixels stay
+    negative: means over bins would be biased without them. A bin whose negative pixels sum to more than half of its
+    positive ones is even, with a warning. Raises `InputError` for another grid, infinite pixels, images of counts, and
+    images without a pixel above 0.
     """
     if path is None:
         return None
@@ -78,14 +78,12 @@ def pixel_weights(path: Path | None, bins: BinPixels, at: tuple[Wholes, Wholes])
         warn(f"{image.path}: {counted(np.count_nonzero(~known), 'pixel of a bin has', 'pixels of bins have')} no value "
              "(NaN): they get the mean of their bins")
         values = np.where(known, values, 0)
+    negative = np.bincount(bin_of, np.maximum(-values, 0), size)
     total = np.bincount(bin_of, values, size)
-    if (negative := values < 0).any():
-        logger.info("%s: %d negative pixels of bins are taken to be 0", image.path, np.count_nonzero(negative))
-        values = np.where(negative, 0, values)
-    mean = np.bincount(bin_of, values, size) / np.maximum(np.bincount(bin_of[known], minlength=size), 1)
-    even = ~(total > 0)
+    mean = total / np.maximum(np.bincount(bin_of[known], minlength=size), 1)
+    even = negative >= _MOST_NEGATIVE * (total + negative)
     if even.any():
-        warn(f"{image.path}: the brightness of {counted(np.count_nonzero(even), 'bin')} is not above 0 in sum: "
+        warn(f"{image.path}: {counted(np.count_nonzero(even), 'bin has', 'bins have')} no significant brightness: "
              f"exposure there is the mean over the area; the first is {bins.numbers[int(np.argmax(even))]}")
     known &= ~even[bin_of]
     weights = np.ones(values.shape, np.float32)

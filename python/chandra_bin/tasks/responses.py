@@ -237,7 +237,10 @@ def _observation(name: VirtualFile, obsid: int, bins: BinPixels, at: tuple[Whole
     seconds, lost, partly, tile_of = _seconds(events, name, bins, pixels, mine)
     seconds /= fractions
     counts = _counts(events, name, bins, at, pixels, tile_of)
-    total = seconds.sum(axis=1)
+    # Where pixels of negative brightness prevail, the sum stays, and the tile is left out.
+    total, seconds = np.maximum(seconds.sum(axis=1), 0), np.maximum(seconds, 0)
+    whole = seconds.sum(axis=1)
+    seconds *= (total / np.where(whole > 0, whole, 1))[:, None]
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
         warn(f"{name}: {counted(int(gone.sum()), 'bin lies', 'bins lie')} partly on chips without a tile: without a "
