@@ -280,6 +280,8 @@ def test_spectra_name_no_response_where_its_file_cannot_be_written(capsys):
     words = ["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--files", "spectra"]
     Path("spectra/90002/xaf_12.rmf").write_bytes(b"mine")
     before = Path("spectra/90001/xaf_12.pi").read_bytes()
+    words += ["--brightness", "flat.fits"]
+    fits.writeto("flat.fits", np.ones((100, 100)), fits.getheader("binmap.fits"))
     assert "xaf_12.rmf: exists already" in error_of(capsys, *words, "-o", "other.fits", "--bins", "12")
     assert not Path("other.fits").exists()
     assert Path("spectra/90001/xaf_12.pi").read_bytes() == before

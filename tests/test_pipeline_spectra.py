@@ -51,6 +51,11 @@ def test_temperatures_of_a_simulated_cluster(work):
     layout = Layout.of(work, read_config(work).settings)
     result = read_fit(layout.fit).result
     assert (result.reason == "ok").mean() > 0.8
+    header = fits.getheader(layout.bin_responses, "BINS")
+    assert header["PIXWT"] == "BRIGHTNESS"
+    assert "brightness = brightness.fits" in str(header["HISTORY"])
+    brightness, inside = fits.getdata(layout.brightness), fits.getdata(layout.binmap) >= 0
+    assert np.isfinite(brightness[inside]).all()
     image = fits.getdata(layout.maps / "kt.fits")
     assert 1.5 < np.nanmedian(image) < 10
     truth = (layout.maps / "truth.ecsv").read_text()

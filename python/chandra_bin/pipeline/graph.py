@@ -108,10 +108,12 @@ def _tasks_of_bins(layout: Layout, settings: Settings, archive: Sequence[Observa
     made = tuple(layout.made_tiles.parent / f"{int(obs.obsid):05d}" / f"*.{kind}"
                  for obs in places for kind in ("arf", "rmf")) if by_ciao else ()
     model = () if settings.model in PLASMAS else (layout.work / settings.model,)
+    counts = (layout.final_image, layout.mask)
     return [
         spectra, *([tiles] if by_ciao else []),
         Task("bin-responses", 9, "bin-responses", ("ccd_ids",), ("bin", *(["bin-tiles"] if by_ciao else [])),
-             (layout.binmap, *events, table, *files), (*bad_pixels, *skies), (*companions, *made),
+             (layout.binmap, *counts, layout.final_expmap, *events, table, *files),
+             (layout.final_background, layout.final_background_ratio, *bad_pixels, *skies), (*companions, *made),
              archive=tuple(archive)),
         Task("fit", 10, "fit", ("redshift", "nh", "nh_is", "redshift_is", "model", "apec", "abundance_table",
                         "fit_band", "fit_engine"),

@@ -53,6 +53,12 @@ class Job:
         target = self._in_scratch(path)
         return target if target.exists() else path
 
+    def final_background(self) -> tuple[Path | None, Path | None]:
+        """Return the background of the image to bin and its scale; None where step 6 made none."""
+        files = (self.layout.final_background, self.layout.final_background_ratio)
+        background, ratio = (path if path.exists() else None for path in files)
+        return background, ratio
+
     def region(self, path: Path) -> Path:
         """Return where to write a proposed region; a file of the user is copied there first."""
         target = self.out(path)

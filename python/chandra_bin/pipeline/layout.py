@@ -430,6 +430,11 @@ class Layout:
         return self.bins / "bin_spectra" / f"{int(obsid):05d}" / "spectra.fits"
 
     @property
+    def brightness(self) -> Path:
+        """Step 9: smoothed brightness, which weighs the pixels of a bin."""
+        return self.bins / "brightness.fits"
+
+    @property
     def bin_responses(self) -> Path:
         """Step 9: which responses each bin has, and for how long."""
         return self.bins / "responses.fits"

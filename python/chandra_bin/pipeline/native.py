@@ -377,8 +377,7 @@ def measure_background(job: Job, cluster: Path, sources: Path | None) -> tuple[P
 def bin_final_image(job: Job) -> None:
     """Do step 7: bin the image."""
     layout, settings = job.layout, job.settings
-    background, ratio = (path if path.exists() else None
-                         for path in (layout.final_background, layout.final_background_ratio))
+    background, ratio = job.final_background()
     is_counts, target = settings.binning_image == "counts", settings.sn
     options = BinningOptions(sn=target, smooth_sn=layout.smooth_sn, constrain=settings.constrain,
                              background_systematic=settings.background_systematic,

@@ -8,7 +8,9 @@ from chandra_bin.acis.bands import parse_energies
 from chandra_bin.errors import warn
 from chandra_bin.fits.virtual import VirtualFile
 from chandra_bin.spectral.fit import FitOptions
+from chandra_bin.tasks.brightness import write_brightness
 from chandra_bin.tasks.fit import fit_spectra_files
+from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.maps import write_hardness_maps, write_maps
 from chandra_bin.tasks.responses import write_responses
 from chandra_bin.tasks.spectra import write_spectra
@@ -62,11 +64,19 @@ def count_spectra(job: Job) -> None:
 
 
 def find_responses(job: Job) -> None:
-    """Do step 9: assign responses, of the user's table or of CIAO, to bins in the observations to fit."""
+    """Do step 9: assign responses, of the user's table or of CIAO, to bins in the observations to fit.
+
+    The brightness of the pixels is smoothed less than the contours of step 7, whose discs are as large as bins.
+    """
     layout = job.layout
     events = flare_free_events(job, _with_blank_sky(job) or job.archive)
+    background, ratio = job.final_background()
+    job.call(write_brightness, layout.final_image, ImageFiles(
+        mask=layout.mask, background=background, background_scale=ratio, expmap=layout.final_expmap),
+        job.out(layout.brightness), threads=job.threads)
     made = job.call(write_responses, events, layout.binmap, layout.tiles or layout.made_tiles,
-                    (job.out(layout.bin_responses), layout.bin_responses), threads=job.threads)
+                    (job.out(layout.bin_responses), layout.bin_responses), brightness=job.made(layout.brightness),
+                    threads=job.threads)
     job.note(**{f"ObsID {each.obsid}": f"{each.bins} bins on {each.tiles} tiles, {each.by_counts} weighed by counts"
                 for each in made})
 

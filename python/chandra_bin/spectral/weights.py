@@ -19,7 +19,7 @@ from chandra_bin.fits.new_table import NewColumn, new_table
 from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 
 _TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
-_KEYWORDS = ("BINMAPID", "BINUSED", "CALIB")
+_KEYWORDS = ("BINMAPID", "BINUSED", "CALIB", "PIXWT")
 _ANY_CHIP = -1
 # Length of checksums of files.
 _CHECKSUM = 16
@@ -58,7 +58,8 @@ class ResponseWeights:
     areas_arcsec2: Mapping[int, float] = field(default_factory=dict)
     """Areas of all bins on the sky by bin number, without excluded pixels."""
     ids: Mapping[str, str] = field(default_factory=dict)
-    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response is used beyond its own place."""
+    """BINMAPID and BINUSED of the binmap; CALIB = APPROX where a response is used beyond its own place; PIXWT, what
+    weighs the pixels of a bin: BRIGHTNESS or AREA."""
 
     @classmethod
     def joined(cls, tiles: Sequence[ResponseTile], parts: "Sequence[ResponseWeights]",

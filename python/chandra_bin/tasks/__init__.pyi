@@ -8,6 +8,7 @@ from .bin_responses import BinsWithFiles as BinsWithFiles
 from .bin_responses import write_bin_responses as write_bin_responses
 from .blanksky import BlankSky as BlankSky
 from .blanksky import blank_sky_events as blank_sky_events
+from .brightness import write_brightness as write_brightness
 from .clean import Cleaned as Cleaned
 from .clean import Filled as Filled
 from .clean import ScaledFlux as ScaledFlux

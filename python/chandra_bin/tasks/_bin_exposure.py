@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import PlaneMap, pixel_map, sky_pixel_map
 from chandra_bin.coords.wcs import ImageCoords
@@ -40,6 +40,8 @@ class PixelsOfBins:
     x: Floats
     """Sky pixels of the events."""
     y: Floats
+    weight: Float32s | None = None
+    """Brightness over its mean in the bin; None: the brightness of each bin is even."""
 
     def of(self, image: NDArray[Any]) -> NDArray[Any]:
         """Return the values (n,) of an image on the pixels of the binmap."""
@@ -49,7 +51,12 @@ class PixelsOfBins:
         """Return the pixels with a flag (n,)."""
         inside = self.inside.copy()
         inside[inside] = flags
-        return PixelsOfBins(self.window, inside, self.x[flags], self.y[flags])
+        return PixelsOfBins(self.window, inside, self.x[flags], self.y[flags],
+                            None if self.weight is None else self.weight[flags])
+
+    def weighed(self, values: Floats, chosen: Wholes | slice = slice(None)) -> Floats:
+        """Return the values of the chosen pixels times the weight of each."""
+        return values if self.weight is None else values * self.weight[chosen]
 
     def on(self, grid: Grid) -> "PixelsOnGrid":
         """Return the places of the pixels on a grid of exposures."""
@@ -68,13 +75,15 @@ class BinsOnSky:
     """Converts sky pixels of the events to array coordinates of the binmap."""
     step: float
     """Length of a side of the pixels in sky pixels of the events."""
+    weights: Float32s | None = None
+    """Image of the weights of pixels; None: 1."""
 
     @classmethod
-    def of(cls, bins: BinPixels, events: Events) -> Self:
+    def of(cls, bins: BinPixels, events: Events, weights: Float32s | None = None) -> Self:
         """Return the bins on the sky of some events."""
         image, coords = ImageCoords(bins.image.header), events.coords
         return cls(bins, events.file, sky_pixel_map(image, coords), pixel_map(coords, image),
-                   float(np.sqrt(image.pixel_area_arcsec2 / coords.pixel_area_arcsec2)))
+                   float(np.sqrt(image.pixel_area_arcsec2 / coords.pixel_area_arcsec2)), weights)
 
     def blocks(self, exposed: "ExposedCells | None" = None) -> Iterator[PixelsOfBins]:
         """Yield the pixels of all bins, or those that are exposed, block by block."""
@@ -88,7 +97,8 @@ class BinsOnSky:
                 if exposed is not None and not exposed.around(*self.to_sky(*_lattice(window, ends=True))):
                     continue
                 x, y = self.to_sky(*_lattice(window))
-                pixels = PixelsOfBins(window, inside, x[inside], y[inside])
+                pixels = PixelsOfBins(window, inside, x[inside], y[inside],
+                                      None if self.weights is None else self.weights[window][inside])
                 yield pixels if exposed is None else pixels.only(exposed.at(pixels.x, pixels.y))
 
     def grid(self) -> Grid:
@@ -105,7 +115,6 @@ class BinsOnSky:
                              "not of one field")
         step = max(_FINEST_PX, self.step)
         return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (x, y)))
-
 
     def pixels_of_events(self, events: Events) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
         """Return which of the events lie on the binmap, (n,), and the rows and columns of those."""

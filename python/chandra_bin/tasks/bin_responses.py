@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -23,6 +23,7 @@ from ._common import history
 from ._in_order import in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .responses import areas_of
@@ -46,11 +47,13 @@ class BinsWithFiles:
     """Bins without files and without events, which specextract skips."""
     missing: tuple[int, ...]
     """Bins with events but without files: they have no response in this observation."""
+    partly: tuple[int, ...] = ()
+    """Bins with files whose area the observation sees by less than 0.9."""
 
 
 def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
-                        mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                        clobber: bool = False, threads: int = 1) -> list[BinsWithFiles]:
+                        brightness: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
+                        keep: Sequence[Path] = (), clobber: bool = False, threads: int = 1) -> list[BinsWithFiles]:
     """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
@@ -59,16 +62,16 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     binmap : FITS image of bin numbers.
     pattern : name of the ARFs, with ``{bin}`` for the number of a bin and ``{obsid}`` for that of an observation, with
         or without zeros in front; the RMF has the ending ``.rmf`` in place of ``.arf``.
-    out, mask, exclude, keep, threads : as `write_responses` takes them.
+    out, brightness, mask, exclude, keep, threads : as `write_responses` takes them.
 
     Notes
     -----
     The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
     the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
     again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
-    these events, not the EXPOSURE of the ARF, and e the exposure of a pixel over t, the exposure of a bin of N pixels
-    is t (sum e)^2 / (N sum e^2), or t (sum e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a
-    whole.
+    these events, not the EXPOSURE of the ARF, e the exposure of a pixel over t, and b its brightness over the mean of
+    the bin (1 without ``brightness``), the exposure of a bin of N pixels is t (sum b e)^2 / (N sum b e^2), or
+    t (sum b e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a whole.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     -----
     ChandraBinWarning
         For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
-        the events, and for filters on the sky.
+        the events, for filters on the sky, and without ``brightness`` for bins that an observation sees in part.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -94,19 +97,23 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
         raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
     known = [tile for obsid in obsids for tile in tiles[obsid].values()]
     responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *responses]
+    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *responses]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
+        weights = pixel_weights(brightness, bins)
         parts, made, first_tile = [], [], 0
-        observations = in_order(list(zip(obsids, names, strict=True)), partial(_read, bins, tiles),
+        observations = in_order(list(zip(obsids, names, strict=True)), partial(_read, bins, weights, tiles),
                                 partial(_observation, bins), threads)
         for obsid, (part, found) in zip(obsids, observations, strict=True):
             parts.append(replace(part, tile=part.tile + first_tile))
             first_tile += len(tiles[obsid])
             made.append(found)
+        warn_of_partly_seen(binmap, (found.partly for found in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
-                                      "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep)})
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
+                                      "keep": tuple(keep)})
         with outputs.open(out) as file:
-            ResponseWeights.joined(known, parts, areas_of(bins), bins.ids).write(file, out.parent, lines)
+            ids = bins.ids | weighing(brightness)
+            ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, out.parent, lines)
     return made
 
 
@@ -157,11 +164,12 @@ class _Read:
     how: Observed
 
 
-def _read(bins: BinPixels, tiles: Mapping[int, dict[int, ResponseTile]], which: tuple[int, VirtualFile]) -> _Read:
+def _read(bins: BinPixels, weights: Float32s | None, tiles: Mapping[int, dict[int, ResponseTile]],
+          which: tuple[int, VirtualFile]) -> _Read:
     obsid, name = which
     arfs = read_areas(list(tiles[obsid].values()))
     events = read_places(name)
-    on_sky = BinsOnSky.of(bins, events)
+    on_sky = BinsOnSky.of(bins, events, weights)
     grid = on_sky.grid()
     how = observed(events, AncillaryChoice().of(name.file, events.header))
     places = replace(events, columns={column: events[column] for column in ("x", "y")})
@@ -171,7 +179,7 @@ def _read(bins: BinPixels, tiles: Mapping[int, dict[int, ResponseTile]], which: 
 def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWithFiles]:
     name, obsid, tiles, arfs = read.name, read.obsid, read.tiles, read.arfs
     counts = _counts(read, bins)
-    live, mean, mean_square = _exposures(read, bins)
+    live, by_area, mean, mean_square = _exposures(read, bins)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
     at = np.array([number_of[number] for number in tiles], np.int64)
     _warn_of_exposures(arfs, live[at], name)
@@ -190,7 +198,8 @@ def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWit
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
                            counts[[number_of[number] for number in mine.tolist()]])
-    return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing)
+    partly = mine[by_area[at[used]] < LEAST_SEEN]
+    return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing, tuple(partly.tolist()))
 
 
 def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -> None:
@@ -204,14 +213,15 @@ def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -
              "those of the spectra")
 
 
-def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats]:
-    """Return the live time of bins (bins,), and means of their pixels' exposure over that time, and of its square.
+def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the live time of bins (bins,), and means over their pixels.
 
-    The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
+    The means are those of the exposure over the live time by area, and weighed by brightness those of this share and of
+    its square. The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
     """
     seen_by = [(view, part) for view in read.how.views
                for part in chip_exposures([view], read.grid, read.how.axis, slope=0)]
-    sums = np.zeros((3, len(bins.numbers)))
+    sums = np.zeros((4, len(bins.numbers)))
     for pixels in read.on_sky.blocks(ExposedCells.of([part for _, part in seen_by], read.grid)):
         places = pixels.on(read.grid)
         seconds, share = np.zeros(len(pixels.x)), np.zeros(len(pixels.x))
@@ -220,9 +230,10 @@ def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats]:
             seconds[seen] += exposed
             share[seen] += exposed / view.livetime_s
         bin_of = pixels.of(bins.labels)
-        sums += [np.bincount(bin_of, values, len(bins.numbers)) for values in (seconds, share, share**2)]
-    total, one, two = sums / bins.pixels
-    return total / np.where(one > 0, one, 1), one, two
+        sums += [np.bincount(bin_of, values, len(bins.numbers)) for values in (
+            seconds, share, pixels.weighed(share), pixels.weighed(share**2))]
+    total, by_area, one, two = sums / bins.pixels
+    return total / np.where(by_area > 0, by_area, 1), by_area, one, two
 
 
 def _counts(read: _Read, bins: BinPixels) -> Wholes:

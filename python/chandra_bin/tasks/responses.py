@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
@@ -34,6 +35,7 @@ from ._common import history, listed, reporting
 from ._in_order import in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
+from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .response_files import FilesOfBins, PlannedFiles
@@ -76,12 +78,15 @@ class BinsOfObservation:
     """Bins whose tiles are weighed by counts; the others by exposed area."""
     files: tuple[Path, ...] = ()
     """The ARF and RMF files of bins that were written, too."""
+    partly: tuple[int, ...] = ()
+    """Numbers of the bins whose area the observation sees by less than 0.9."""
 
 
 def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path],
                     out: Path | tuple[Path, Path], *, options: WeightOptions | None = None,
-                    files: FilesOfBins | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
-                    keep: Sequence[Path] = (), clobber: bool = False, threads: int = 1) -> list[BinsOfObservation]:
+                    brightness: Path | None = None, files: FilesOfBins | None = None, mask: Path | None = None,
+                    exclude: Sequence[Path] = (), keep: Sequence[Path] = (), clobber: bool = False,
+                    threads: int = 1) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
     Parameters
@@ -95,14 +100,18 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS. Or this file and where it will be moved
         to, which the names in it are relative to.
     options : how the parts of a bin are weighed; None: the defaults.
+    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, such as
+        contbin_smoothed.fits of `bin_image` with an exposure map; None: even in each bin.
     files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
     threads : number of threads, which changes no result: an observation is read while others are computed.
 
-    The seconds of a bin on a tile are the mean over the bin's pixels of the exposure time there. The ARF has the
-    vignetting of the tile's middle: where tiles have places, the time of a pixel is multiplied by the vignetting there
-    over that of the middle, by the formula of exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A
-    response without a place is taken to be that of the optical axis; a warning and CALIB = 'APPROX' state this.
+    The seconds of a bin on a tile are the mean over the bin's pixels, weighed by their brightness, of the exposure time
+    there, so that the norm is that of the whole bin. The ARF has the vignetting of the tile's middle: where tiles have
+    places, the time of a pixel is multiplied by the vignetting there over that of the middle, by the formula of
+    exposure maps, and by 1 / FRACEXPO, which mkarf puts into the area. A response without a place is taken to be that
+    of the optical axis; a warning and CALIB = 'APPROX' state this. Without ``brightness``, a warning counts the
+    bins whose area an observation sees by less than 0.9. The keyword PIXWT is BRIGHTNESS or AREA.
     Raises `InputError` and `OutputError`; no file is written then.
     """
     options = WeightOptions.or_defaults(options)
@@ -110,8 +119,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     names = named_files(events)
     obsids = obsids_of(names)
     known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
-    inputs = [*files_of(*names, binmap, mask, *exclude, *keep), *([tiles] if isinstance(tiles, Path) else []),
-              *(file for tile in known for file in (tile.arf, tile.rmf))]
+    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *(file for tile in known for file in (
+        tile.arf, tile.rmf)), *([tiles] if isinstance(tiles, Path) else [])]
     bins = read_bin_pixels(binmap, mask, exclude, keep)
     need_bins(binmap, (files and files.bins) or (), bins.numbers,
               " outside excluded pixels" if mask or exclude or keep else "")
@@ -123,12 +132,16 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         for obsid, name, mine in zip(obsids, names, of_obs, strict=True):
             if not mine:
                 raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
-        found = in_order(list(zip(obsids, names, of_obs, strict=True)), partial(_read, bins, known),
+        pixels = pixel_weights(brightness, bins)
+        found = in_order(list(zip(obsids, names, of_obs, strict=True)), partial(_read, bins, pixels, known),
                          partial(_observation, bins, options), threads)
         parts, made = zip(*(next(found) for _ in reporting(obsids, end=share)), strict=True)
+        warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
-                                      "mask": mask, "exclude": tuple(exclude), "keep": tuple(keep), **asdict(options)})
-        weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | approximate(known))
+                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
+                                      "keep": tuple(keep), **asdict(options)})
+        ids = bins.ids | weighing(brightness) | approximate(known)
+        weights = ResponseWeights.joined(known, parts, areas_of(bins), ids)
         with outputs.open(out) as file:
             weights.write(file, final.parent, lines)
         written = of_bins.write(outputs, spectra, weights, out, start=share)
@@ -179,10 +192,11 @@ class _Read:
     """Vignetting at the middles, (tiles,)."""
 
 
-def _read(bins: BinPixels, tiles: Sequence[ResponseTile], which: tuple[int, VirtualFile, list[int]]) -> _Read:
+def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTile],
+          which: tuple[int, VirtualFile, list[int]]) -> _Read:
     obsid, name, of_obs = which
     events = read_places(name)
-    on_sky = BinsOnSky.of(bins, events)
+    on_sky = BinsOnSky.of(bins, events, weights)
     mine = [tiles[index] for index in of_obs]
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
     grid = on_sky.grid()
@@ -194,17 +208,20 @@ def _read(bins: BinPixels, tiles: Sequence[ResponseTile], which: tuple[int, Virt
 
 def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[ResponseWeights, BinsOfObservation]:
     name, obsid, of_obs, areas = read.name, read.obsid, read.numbers, read.areas
-    seconds, lost, tile_of = _seconds(read, bins)
+    seconds, lost, partly, tile_of = _seconds(read, bins)
     seconds /= read.fractions
     counts = _counts(read, bins, tile_of)
-    total = seconds.sum(axis=1)
+    # Where pixels of negative brightness prevail, the sum stays, and the tile is left out.
+    total, seconds = np.maximum(seconds.sum(axis=1), 0), np.maximum(seconds, 0)
+    whole = seconds.sum(axis=1)
+    seconds *= (total / np.where(whole > 0, whole, 1))[:, None]
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
         warn(f"{name}: {counted(int(gone.sum()), 'bin lies', 'bins lie')} partly on chips without a tile: without a "
              f"response in ObsID {obsid}; the first is {bins.numbers[int(np.argmax(gone))]}")
-    by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts)
     # Counts go as seconds x area x flux, and shares are those of the flux.
     flux = np.where(seconds > 0, counts / areas, 0)
+    by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts) & flux.any(axis=1)
     shares = flux / np.where(by_counts, flux.sum(axis=1), 1)[:, None]
     shared = np.where(by_counts[:, None], total[:, None] * shares, seconds)
     shared[gone] = 0
@@ -212,7 +229,8 @@ def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[
     seen = np.unique(b)
     weights = ResponseWeights((), np.array(bins.numbers)[b], np.full(len(b), obsid), np.array(of_obs)[tile],
                               shared[b, tile], counts[b, tile])
-    return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()))
+    return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()),
+                                      tuple(np.array(bins.numbers)[partly].tolist()))
 
 
 def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
@@ -262,11 +280,16 @@ def _chips(read: _Read) -> list[_ChipTiles]:
     return made
 
 
-def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, dict[int, _ChipTiles]]:
-    """Return mean seconds (bins, tiles) and on chips without tiles (bins,), and the chips that see bins."""
+def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, _ChipTiles]]:
+    """Return the exposure of bins.
+
+    These are mean seconds (bins, tiles), mean seconds on chips without tiles (bins,), which bins are seen in part
+    (bins,), and the chips that see bins.
+    """
     name, tiles = read.name, read.tiles
     number = len(bins.numbers)
-    seconds, lost, far = np.zeros((number, len(tiles))), np.zeros(number), np.zeros(number)
+    seconds = np.zeros((number, len(tiles)))
+    lost, far, by_area = np.zeros((3, number))
     chips = _chips(read)
     tile_of: dict[int, _ChipTiles] = {}
     for pixels in read.on_sky.blocks(ExposedCells.of([chip.part for chip in chips], read.grid)):
@@ -274,6 +297,8 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, dict[int, _C
         for chip in chips:
             seen, exposed = places.seconds_of(chip.part)
             bin_of = bin_of_all[seen]
+            by_area += np.bincount(bin_of, exposed, number)
+            exposed = pixels.weighed(exposed, seen)
             if not chip.chosen:
                 lost += np.bincount(bin_of, exposed, number)
             elif seen.size:
@@ -291,7 +316,24 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, dict[int, _C
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
              "of the nearest tile, or from the optical axis where a tile has no place: areas change over such a "
              "distance; give more tiles")
-    return seconds / bins.pixels[:, None], lost / bins.pixels, tile_of
+    return seconds / bins.pixels[:, None], lost / bins.pixels, _seen_in_part(read, bins, by_area), tile_of
+
+
+def _seen_in_part(read: _Read, bins: BinPixels, exposed: Floats) -> NDArray[np.bool_]:
+    """Return which bins (bins,) are seen, but by less than `LEAST_SEEN` of their area times vignetting.
+
+    ``exposed`` is the sum over the pixels of each bin of their exposure with vignetting, (bins,) s.
+    """
+    live_s = max((view.livetime_s for view in read.how.views), default=0.0)
+    partly: NDArray[np.bool_] = (exposed > 0) & (exposed < LEAST_SEEN * live_s * bins.pixels)
+    if not partly.any():
+        return partly
+    chosen = np.where(np.append(partly, False)[bins.labels], bins.labels, -1)
+    whole = np.zeros(len(partly))
+    for pixels in replace(read.on_sky, bins=replace(bins, labels=chosen)).blocks():
+        vignetting = acis.vignetting(_off_axis_arcmin(pixels.x, pixels.y, read.how.axis))
+        whole += np.bincount(pixels.of(chosen), vignetting, len(partly))
+    return partly & (exposed < LEAST_SEEN * live_s * whole)
 
 
 def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, _ChipTiles], name: VirtualFile) -> None:
