@@ -407,6 +407,7 @@ def test_blank_skies_that_do_not_tell_their_observation_are_warned_of(capsys):
 
 @pytest.mark.parametrize(("obsid", "header", "message"), [
     ("99", {}, "bkg.fits: is of ObsID 99, but was given for evt2.fits of 754: check that it was put on the sky"),
+    ("99", pointing(228.4755, -59.1402, 10.01), "bkg.fits: is of ObsID 99, but was given for evt2.fits of 754: check"),
     ("", THERE, "is 0.63 arcmin from that of evt2.fits: check that it was put on the sky of this observation"),
     ("", pointing(228.475, -59.04, 10.0), "bkg.fits: its pointing (RA_PNT, DEC_PNT, ROLL_PNT) is 6 arcmin from that"),
 ])

@@ -26,7 +26,7 @@ def _complete_columns(context: click.Context, _option: click.Parameter, incomple
 @file_option("-n", "--binmap", default="binmap.fits", help="Binmap to paint into.")
 @file_option("--table", help="CSV, ECSV or FITS table with a column bin: paint each of its numeric columns.")
 @click.option("--columns", metavar="NAME,NAME,...", shell_complete=_complete_columns,
-              help="Columns of --table to paint.  [default: all of numbers]")
+              help="Columns of --table to paint.  [default: all numeric ones]")
 @click.option("-i", "--input_dir", "--input-dir", type=PATH, metavar="DIR", default=".",
               show_default=True, help="Folder with the files xaf_N_fit_out.txt.")
 @file_option("-l", "--region_list", "--region-list", help="List of regions.  [default: region_list.txt]")

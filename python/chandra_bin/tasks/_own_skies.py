@@ -110,7 +110,7 @@ def _check(sky: _Pointed, own: _Pointed, others: Sequence[_Pointed]) -> None:
     if math.isfinite(apart) and apart > _NEAR_DEG:
         warn(f"{sky.name}: its pointing ({', '.join(_POINTING)}) is {60 * apart:.2g} arcmin from that of {own.name}: "
              "check that it was put on the sky of this observation")
-    elif sky.axis_deg is None and own.obsid is not None:
+    elif apart > _EQUAL_DEG and None not in (sky.obsid, own.obsid):
         warn(f"{sky.name}: is of ObsID {sky.obsid}, but was given for {_named(own)}: check that it was put on the sky "
              "of this observation")
 
