@@ -250,8 +250,13 @@ def in_locale(encoding, *words, **options):
                           **options)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-@pytest.mark.parametrize("name", [os.fsdecode(b"minus-\xe2\x88\x92"), os.fsdecode(b"bytes-\xff")])
+MINUS, BYTES = os.fsdecode(b"minus-\xe2\x88\x92"), os.fsdecode(b"bytes-\xff")
+
+
+@pytest.mark.parametrize(("encoding", "name"), [
+    ("latin-1", MINUS), ("utf-8", BYTES),
+    *(pytest.param(*each, marks=pytest.mark.full) for each in (
+        ("ascii", MINUS), ("ascii", BYTES), ("latin-1", BYTES), ("utf-8", MINUS)))])
 def test_names_with_characters_that_the_locale_lacks_are_no_failure(encoding, name, tmp_path):
     write_fits(tmp_path / "image.fits", np.random.default_rng(1).poisson(5, (24, 24)).astype(np.int32))
     done = in_locale(encoding, "bin", "image.fits", "-o", name, "--sn", "10", cwd=tmp_path)
@@ -263,7 +268,8 @@ def test_names_with_characters_that_the_locale_lacks_are_no_failure(encoding, na
     assert re.fullmatch(rb"chandra-bin bin: error: \S+.fits: no such file\n", done.stderr)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["fluximage", "--help"], ["fit", "--help"], ["doctor"]])
+@pytest.mark.parametrize("words", [
+    ["--help"], ["fluximage", "--help"], ["fit", "--help"], pytest.param(["doctor"], marks=pytest.mark.full)])
 def test_plain_locales_have_help_and_findings(words):
     for encoding in ("ascii", "latin-1"):
         done = in_locale(encoding, *words)

@@ -200,7 +200,8 @@ def test_the_files_of_the_model_are_looked_for(tmp_path, monkeypatch):
     assert "fetch them from atomdb.org and give their folder" in found["AtomDB"].brings
     values = {"name": "a", "cluster_directory": ".", "obs_ids": ["1"], "spectra": True, "redshift": 0.1}
     for name, more, state in (("one", {"apec": "../tables"}, "missing"), ("two", {"model": "brems"}, "ok"),
-                              ("three", {"apec": "../tables", "spectra": False}, None)):
+                              ("three", {"apec": "../tables", "spectra": False}, None),
+                              ("four", {"apec": "../tables", "engine": "native"}, None)):
         write_config(tmp_path / name, values | more)
         model = found_in(tmp_path / name).get("model")
         assert (model and model.state) == state

@@ -259,7 +259,7 @@ def test_tables_of_the_setting_apec_are_fitted(work, tmp_path):
     assert ran(work) == {"bin-spectra", "bin-responses", "fit", "maps"}
     assert "apec (AtomDB 9.9.2)" in read_fit(Layout.of(work, read_config(work).settings).fit).result.model
     (tmp_path / "atomdb").rename(tmp_path / "elsewhere")
-    assert ran(work) == set()  # what is done needs no tables
+    assert ran(work) == set()  # a finished fit needs no tables
     change_settings(work, apec="../elsewhere")
     assert ran(work) == {"fit", "maps"}
 

@@ -298,7 +298,7 @@ def shown_fields(cls):
 
 
 def test_no_public_result_prints_arrays_or_tables():
-    """But for the numbers of one shape of a region."""
+    """The one exception is a shape of a region, whose repr has its numbers."""
     classes = {each for module in PUBLIC for name in module.__all__
                if dataclasses.is_dataclass(each := getattr(module, name)) and isinstance(each, type)}
     assert len(classes) > 50

@@ -32,7 +32,7 @@ _EMPTY_SUM = 1e-5
 def automask(counts: ImageLike) -> NDArray[np.bool_]:
     """Return a mask (ny, nx) of empty blocks of 8 x 8 pixels, aligned to the first pixel (contbin's ``--automask``).
 
-    In a sparse field, blocks with a count are islands, each of which becomes a bin: mask the pixels outside the
+    In a sparse field, each block with a count and no neighbour becomes a bin of its own: mask the pixels outside the
     cluster, too.
 
     Examples

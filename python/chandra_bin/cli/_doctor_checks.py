@@ -170,7 +170,7 @@ def _model(folder: Path) -> Iterator[Finding]:
     """Yield whether AtomDB's tables are found, and, in the folder of a pipeline that fits, the files of its model."""
     try:
         from chandra_bin.pipeline.config import JSON_NAME, TOML_NAME, read_config
-        from chandra_bin.pipeline.models import check_fits
+        from chandra_bin.pipeline.models import check_fits, wants_fits
         from chandra_bin.spectral.atomdb import find_apec
     except ImportError:  # of a broken package, which has a line of its own
         return
@@ -185,7 +185,7 @@ def _model(folder: Path) -> Iterator[Finding]:
         try:
             settings = read_config(folder).settings
             check_fits(settings, folder)
-            if settings.spectra and settings.redshift is not None:
+            if wants_fits(settings):
                 yield Finding(what, "ok", settings.model, f"{brings}: its files are found")
         except InputError as error:
             yield Finding(what, "missing", "", f"{brings}: {error}")

@@ -18,9 +18,15 @@ def model_of(settings: Settings, work: Path) -> ModelOptions:
                         apec=None if settings.apec is None else work / settings.apec)
 
 
+def wants_fits(settings: Settings) -> bool:
+    """Return whether the settings ask for fits, if the observations have blank skies and CIAO is there to help."""
+    has_responses = settings.response_tiles is not None or (settings.tiles_per_chip > 0 and settings.engine != "native")
+    return settings.spectra and settings.redshift is not None and has_responses
+
+
 def check_fits(settings: Settings, work: Path) -> None:
-    """Raise `InputError` where the settings want fits, and the files of their model or their engine are missing."""
-    if not settings.spectra or settings.redshift is None:
+    """Raise `InputError` where the settings ask for fits, and the files of the model or the engine are missing."""
+    if not wants_fits(settings):
         return
     try:
         check_model(model_of(settings, work))

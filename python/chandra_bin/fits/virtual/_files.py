@@ -22,10 +22,10 @@ def named_file(name: Name, folder: str | Path = "") -> VirtualFile:
     """
     if isinstance(name, VirtualFile):
         return name
-    whole = os.path.join(folder, path_text(name, "the file"))
+    text = path_text(name, "the file")
+    whole = os.path.join(folder, text)
     if os.path.exists(whole):
         return VirtualFile.of(whole)
-    text = path_text(name)
     if text.startswith("@"):
         raise InputError(f"{text} is a list, but one file is needed: in Python, give expand_stack({text!r}) of "
                          "chandra_bin.fits.virtual")
