@@ -68,14 +68,12 @@ class GtiBlock:
     def write(self, file: BinaryIO, keywords: Mapping[str, object] | None = None) -> None:
         """Write the table with columns START and STOP in seconds, and these keywords at its end."""
         name = self.block_name
+        of_chip = {} if self.chip is None else {"EXTVER": self.chip, "CCD_ID": self.chip}
         table, rows = new_table(
             [NewColumn("START", "1D", self.gti.start, "s"), NewColumn("STOP", "1D", self.gti.stop, "s")],
-            {"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name})
-        table.update(_kept(self.header))
-        table.update(HDUCLASS="OGIP", HDUCLAS1="GTI", HDUCLAS2="STANDARD")
-        if self.chip is not None:
-            table["EXTVER"], table["CCD_ID"] = self.chip, self.chip
-        table.update(keywords or {})
+            {"EXTNAME": "GTI" if name.startswith("GTI") else name, "HDUNAME": name},
+            {**_kept(self.header), "HDUCLASS": "OGIP", "HDUCLAS1": "GTI", "HDUCLAS2": "STANDARD", **of_chip,
+             **(keywords or {})})
         write_rows(file, table, [rows])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .headers import header_of
 from .tables import Rows
 
 if TYPE_CHECKING:
@@ -41,38 +42,40 @@ def new_hdu(columns: Sequence[NewColumn]) -> "BinTableHDU":
         fits.Column(column.name, column.form, column.unit or None, array=column.values) for column in columns])
 
 
-def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None = None) -> "tuple[Header, Rows]":
+def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None = None,
+              last: Mapping[str, object] | None = None) -> "tuple[Header, Rows]":
     """Return the header and the rows of a table, for `write_rows`.
 
     Parameters
     ----------
     columns : at least one, all with n rows.
     first : keywords before those of the columns.
+    last : keywords after those of the columns.
 
     Returns
     -------
-    header : the keywords ``first``, then those of each column.
+    header : the keywords ``first``, those of each column, and ``last``.
     rows : (n,), big-endian.
     """
     from astropy.io import fits
 
     described = fits.ColDefs([fits.Column(each.name, each.form, each.unit or None) for each in columns])
-    header = fits.Header({**(first or {}), "TFIELDS": len(columns)})
+    cards: dict[str, object] = {**(first or {}), "TFIELDS": len(columns)}
     rows = np.empty(len(columns[0].values), described.dtype.newbyteorder(">"))
     for n, (column, known) in enumerate(zip(columns, described, strict=True), start=1):
-        header.update({f"TTYPE{n}": known.name, f"TFORM{n}": known.format})
+        cards |= {f"TTYPE{n}": known.name, f"TFORM{n}": known.format}
         if known.unit:
-            header[f"TUNIT{n}"] = known.unit
+            cards[f"TUNIT{n}"] = known.unit
         if column.limits is not None:
-            header[f"TLMIN{n}"], header[f"TLMAX{n}"] = column.limits
-        header.update({f"{key}{n}": value for key, value in column.keywords.items()})
+            cards[f"TLMIN{n}"], cards[f"TLMAX{n}"] = column.limits
+        cards |= {f"{key}{n}": value for key, value in column.keywords.items()}
     values = [(_bits(each.values) if each.form == "32X" else np.asarray(each.values)).reshape(rows[each.name].shape)
               for each in columns]
     for start in range(0, len(rows), _ROWS):
         part = slice(start, start + _ROWS)
         for column, each in zip(columns, values, strict=True):
             rows[column.name][part] = each[part]
-    return header, rows
+    return header_of(cards | dict(last or {})), rows
 
 
 def _bits(values: ArrayLike) -> NDArray[np.uint8]:

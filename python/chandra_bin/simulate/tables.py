@@ -318,6 +318,4 @@ def table(name: str, columns: Sequence[NewColumn], cards: Cards, *, version: int
     first: Cards = {"EXTNAME": name}
     if version is not None:
         first["EXTVER"] = version
-    header, rows = new_table(columns, {**first, "HDUNAME": name if version is None else f"{name}{version}"})
-    header.update(cards)
-    return header, rows
+    return new_table(columns, {**first, "HDUNAME": name if version is None else f"{name}{version}"}, cards)
