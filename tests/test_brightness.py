@@ -9,9 +9,11 @@ from astropy.table import Table
 
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.errors import InputError
 from chandra_bin.spectral.weights import ResponseWeights
 from chandra_bin.tasks._bin_pixels import read_bin_pixels
-from chandra_bin.tasks.brightness import pixel_weights
+from chandra_bin.tasks.brightness import pixel_weights, write_brightness
+from chandra_bin.tasks.image_files import ImageFiles
 from chandra_bin.tasks.truth import compare_with_truth
 from cluster_truth import true_brightness
 from test_cli_fit import EVENTS, cluster, error_of, here, write_binmap  # noqa: F401 - fixtures
@@ -186,3 +188,24 @@ def test_tiles_of_negative_brightness_are_left_out_and_the_sum_stays(wide):
     assert (uneven.seconds > 0).all()
     assert np.count_nonzero(uneven.bin == 4) < np.count_nonzero(even.bin == 4)
     assert seconds_of(uneven)[4] == pytest.approx(seconds_of(even)[4], rel=0.05)
+
+
+def test_the_brightness_is_net_counts_over_exposure(tmp_path):
+    """Half of the exposure in half of the image, and a background of one count a pixel at a scale of 2."""
+    exposure = np.full((64, 64), 1e8)
+    exposure[:, :32] = 5e7
+    exposure[:, 0] = 0
+    images = {"counts": np.random.default_rng(5).poisson(exposure * 2e-7) + 2, "exposure": exposure,
+              "background": np.ones((64, 64)), "scale": np.full((64, 64), 2.0)}
+    for name, pixels in images.items():
+        fits.writeto(tmp_path / f"{name}.fits", pixels)
+    files = ImageFiles(background=tmp_path / "background.fits", background_scale=tmp_path / "scale.fits",
+                       expmap=tmp_path / "exposure.fits")
+    write_brightness(tmp_path / "counts.fits", files, tmp_path / "out.fits")
+    made = fits.getdata(tmp_path / "out.fits")
+    assert np.isnan(made[:, 0]).all()
+    expected = 2e-7 * exposure[:, 1:].mean()
+    assert made[:, 1:32].mean() == pytest.approx(expected, rel=0.02)
+    assert made[:, 32:].mean() == pytest.approx(expected, rel=0.02)
+    with pytest.raises(InputError, match="a brightness needs the exposure map"):
+        write_brightness(tmp_path / "counts.fits", ImageFiles(), tmp_path / "no.fits")
