@@ -17,7 +17,7 @@ from chandra_bin.fits.images import Image
 from chandra_bin.spectral.weights import ResponseTile
 from chandra_bin.tasks._bin_exposure import BinsOnSky, ExposedCells, PixelsOnGrid
 from chandra_bin.tasks._bin_pixels import BinPixels, _indices_of, _numbers_of, _sizes_and_centres
-from chandra_bin.tasks.responses import _middles, _nearest
+from chandra_bin.tasks._tile_places import middles_of, nearest_of
 
 
 def tiles_around(dec, rng):
@@ -36,7 +36,7 @@ def tiles_around(dec, rng):
 @pytest.mark.parametrize("dec", [-89.9, 90, 0, 60])
 def test_a_pixel_gets_the_tile_at_the_least_angle(dec):
     events, tiles, x, y = tiles_around(dec, np.random.default_rng(1))
-    nearest, arcmin = _nearest(_middles(events, tiles), x, y)
+    nearest, arcmin = nearest_of(middles_of(events, tiles), x, y)
     at = SkyCoord(*events.coords.physical_to_sky(x, y, "icrs"), unit="deg")
     of_tiles = SkyCoord([(tile.ra_deg, tile.dec_deg) for tile in tiles], unit="deg")
     apart = at[:, None].separation(of_tiles).arcmin
@@ -52,7 +52,7 @@ def test_tiles_are_the_nearest_of_all_in_small_and_large_boxes_of_pixels():
     for side in (0, 20, 300, 3000):
         x, y = (rng.uniform(low, low + side, 500) for low in rng.uniform(-500, 3000, 2))
         squares = ((x[:, None] - middles[0]) ** 2 + (y[:, None] - middles[1]) ** 2).astype(np.float32)
-        np.testing.assert_array_equal(_nearest(middles, x, y)[0], np.nanargmin(squares, axis=1))
+        np.testing.assert_array_equal(nearest_of(middles, x, y)[0], np.nanargmin(squares, axis=1))
 
 
 def on_sky(labels, centre_deg=(150.0, 60.0), step=1.7):

@@ -22,7 +22,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
 from chandra_bin.events.spectra import SOFT_EV, band_channels
-from chandra_bin.exposure.maps import ChipExposure, chip_exposures
+from chandra_bin.exposure.maps import chip_exposures
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from chandra_bin.spectral.ogip import Arf
@@ -31,10 +31,11 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 from ._bin_exposure import BinsOnSky, ExposedCells, PixelsOnGrid, read_places
 from ._bin_pixels import BinPixels, need_bins, read_bin_pixels
 from ._blanksky import checked_chips
-from ._common import history, listed, reporting
+from ._common import history, reporting
 from ._in_order import in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
+from ._tile_places import ChipTiles, check_chips, middles_of, off_axis_arcmin, vignetting_at
 from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
@@ -45,12 +46,8 @@ from .spectra import obsids_of
 _MOST_LOST = 0.01
 # Bins of which more than a part is seen so far from the middle of its tile are warned of.
 _FAR_ARCMIN, _MOST_FAR = 4.0, 0.1
-# Pixels whose nearest tile is sought at once: intermediate results stay in the processor's cache.
-_PIXELS = 1 << 14
 # Part of the progress that finding the tiles of bins takes, where files of bins are written, too.
 _SHARE = 0.5
-# Squares of distances are compared as float32: those that differ by less may be equal.
-_ROUNDING = 1 + 1e-6
 
 
 @documented
@@ -201,9 +198,9 @@ def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTil
     areas, fractions = np.array([_area_of(*each) for each in zip(mine, read_areas(mine), strict=True)]).T
     grid = on_sky.grid()
     how = observed(events, AncillaryChoice().of(name.file, events.header))
-    middles = _middles(events, mine)
+    middles = middles_of(events, mine)
     return _Read(obsid, name, _soft(events, name), on_sky, grid, how, mine, of_obs, areas, fractions, middles,
-                 _vignetting(events, mine, middles, how.axis))
+                 vignetting_at(events, mine, middles, how.axis))
 
 
 def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[ResponseWeights, BinsOfObservation]:
@@ -230,7 +227,7 @@ def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[
     weights = ResponseWeights((), np.array(bins.numbers)[b], np.full(len(b), obsid), np.array(of_obs)[tile],
                               shared[b, tile], counts[b, tile])
     return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()),
-                                      tuple(np.array(bins.numbers)[partly].tolist()))
+                                      partly=tuple(np.array(bins.numbers)[partly].tolist()))
 
 
 def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
@@ -247,27 +244,7 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
     return area, arf.fraction
 
 
-@dataclass(frozen=True, eq=False)
-class _ChipTiles:
-    """The exposure of a chip, and its tiles."""
-
-    part: ChipExposure
-    chosen: list[int]
-    """Indices of the tiles; empty for a chip without a tile."""
-    middles: Floats | None
-    """(2, chosen) sky pixels of the events; None for a response without a place."""
-    axis: Floats
-    """The optical axis, (2,) sky pixels of the events."""
-
-    def nearest(self, x: Floats, y: Floats) -> tuple[Wholes, Floats]:
-        """Return the tile of each sky pixel, and its distance in arcmin: from the optical axis without a place."""
-        if self.middles is None:
-            return np.full(x.size, self.chosen[0]), _off_axis_arcmin(x, y, self.axis)
-        nearest, arcmin = _nearest(self.middles, x, y)
-        return np.array(self.chosen)[nearest], arcmin
-
-
-def _chips(read: _Read) -> list[_ChipTiles]:
+def _chips(read: _Read) -> list[ChipTiles]:
     """Return the exposures of the chips on the grid, each with its tiles, or those of all chips."""
     made = []
     for view in read.how.views:
@@ -275,12 +252,12 @@ def _chips(read: _Read) -> list[_ChipTiles]:
             number for number, tile in enumerate(read.tiles) if tile.chip is None]
         has_place = any(np.isfinite(read.tiles[number].ra_deg) for number in chosen)
         middles = read.middles[:, chosen] if has_place else None
-        made += [_ChipTiles(part, chosen, middles, read.how.axis)
+        made += [ChipTiles(part, chosen, middles, read.how.axis)
                  for part in chip_exposures([view], read.grid, read.how.axis)]
     return made
 
 
-def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, _ChipTiles]]:
+def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, ChipTiles]]:
     """Return the exposure of bins.
 
     These are mean seconds (bins, tiles), mean seconds on chips without tiles (bins,), which bins are seen in part
@@ -291,7 +268,7 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.b
     seconds = np.zeros((number, len(tiles)))
     lost, far, by_area = np.zeros((3, number))
     chips = _chips(read)
-    tile_of: dict[int, _ChipTiles] = {}
+    tile_of: dict[int, ChipTiles] = {}
     for pixels in read.on_sky.blocks(ExposedCells.of([chip.part for chip in chips], read.grid)):
         places, bin_of_all = pixels.on(read.grid), pixels.of(bins.labels)
         for chip in chips:
@@ -307,7 +284,7 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.b
                 flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.kept[nearest], seconds.size)
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), number)
-    _check_chips(tiles, tile_of, name)
+    check_chips(tiles, tile_of, name)
     if without := [tile for tile in tiles if not np.isfinite(tile.ra_deg)]:
         warn(f"{name}: {without[0].arf.name} has no place: it is taken to be that of the optical axis, and the area of "
              "a bin to be its own times the vignetting there, by the formula for 2.3 keV (CALIB = 'APPROX')")
@@ -331,75 +308,9 @@ def _seen_in_part(read: _Read, bins: BinPixels, exposed: Floats) -> NDArray[np.b
     chosen = np.where(np.append(partly, False)[bins.labels], bins.labels, -1)
     whole = np.zeros(len(partly))
     for pixels in replace(read.on_sky, bins=replace(bins, labels=chosen)).blocks():
-        vignetting = acis.vignetting(_off_axis_arcmin(pixels.x, pixels.y, read.how.axis))
+        vignetting = acis.vignetting(off_axis_arcmin(pixels.x, pixels.y, read.how.axis))
         whole += np.bincount(pixels.of(chosen), vignetting, len(partly))
     return partly & (exposed < LEAST_SEEN * live_s * whole)
-
-
-def _check_chips(tiles: Sequence[ResponseTile], tile_of: Mapping[int, _ChipTiles], name: VirtualFile) -> None:
-    """Raise `InputError` where one response is given for front- and back-illuminated chips."""
-    general = [chip for chip, its in tile_of.items() if tiles[its.chosen[0]].chip is None]
-    if len({chip in acis.BACK_ILLUMINATED for chip in general}) > 1:
-        raise InputError(f"{name}: one response is given for chips {listed(sorted(general))}, front- and "
-                         "back-illuminated: give the tiles of each chip (ccd_id)")
-
-
-def _off_axis_arcmin(x: Floats, y: Floats, axis: Floats) -> Floats:
-    """Return angles (n,) of sky pixels of the events from the optical axis."""
-    angle: Floats = np.hypot(x - axis[0], y - axis[1]) * acis.PIXEL_ARCSEC / 60
-    return angle
-
-
-def _middles(events: Events, tiles: Sequence[ResponseTile]) -> Floats:
-    """Return the middles of tiles, (2, tiles) sky pixels of the events; NaN for tiles without a place."""
-    made = np.full((2, len(tiles)), np.nan)
-    placed = np.isfinite([tile.ra_deg + tile.dec_deg for tile in tiles])
-    ra, dec = np.array([(tile.ra_deg, tile.dec_deg) for tile in tiles])[placed].T
-    made[:, placed] = events.coords.sky_to_physical(ra, dec, "icrs")
-    return made
-
-
-def _vignetting(events: Events, tiles: Sequence[ResponseTile], middles: Floats, axis: Floats) -> Floats:
-    """Return the vignetting (tiles,) at the middles of tiles, which their ARFs include; 1 for tiles without a place.
-
-    Raises `InputError` for places that the mirror does not reach.
-    """
-    made = np.ones(len(tiles))
-    placed = np.flatnonzero([np.isfinite(tile.ra_deg + tile.dec_deg) for tile in tiles])
-    angle = _off_axis_arcmin(middles[0, placed], middles[1, placed], axis)
-    made[placed] = np.where(np.isfinite(angle), acis.vignetting(np.nan_to_num(angle)), 0)
-    if (made <= 0).any():
-        tile = tiles[int(np.argmax(made <= 0))]
-        raise InputError(f"{tile.arf}: its place in the table of tiles, RA {tile.ra_deg:g}, Dec {tile.dec_deg:g}, is "
-                         f"far from where {events.file} points: give degrees (ICRS)")
-    return made
-
-
-def _nearest(middles: Floats, x: Floats, y: Floats) -> tuple[Wholes, Floats]:
-    """Return the index of the nearest of some tiles to each sky pixel (n,), and the distance in arcmin.
-
-    ``middles`` are those of the tiles, (2, tiles) sky pixels of the events: distances on this plane are right near the
-    poles and across RA 0.
-    """
-    nearest, arcmin = np.empty(len(x), np.int64), np.empty(len(x))
-    for begin in range(0, len(x), _PIXELS):
-        part = slice(begin, begin + _PIXELS)
-        least, index = np.full(len(x[part]), np.inf, np.float32), np.zeros(len(x[part]), np.int64)
-        for each in _near_box(middles, x[part], y[part]):
-            square = ((x[part] - middles[0, each]) ** 2 + (y[part] - middles[1, each]) ** 2).astype(np.float32)
-            np.copyto(index, each, where=square < least)
-            np.fmin(least, square, out=least)
-        nearest[part], arcmin[part] = index, np.sqrt(least) * (acis.PIXEL_ARCSEC / 60)
-    return nearest, arcmin
-
-
-def _near_box(middles: Floats, x: Floats, y: Floats) -> list[int]:
-    """Return the tiles, of those with a place, that may be the nearest somewhere in the box around sky pixels."""
-    ends = np.array([[at.min(), at.max()] for at in (x, y)])[:, :, None] - middles[:, None]
-    inside = (ends[:, 0] <= 0) & (ends[:, 1] >= 0)
-    least = np.where(inside, 0, np.abs(ends).min(axis=1)) ** 2
-    most = np.abs(ends).max(axis=1) ** 2
-    return np.flatnonzero(least.sum(axis=0) <= np.nanmin(most.sum(axis=0)) * _ROUNDING).tolist()
 
 
 def _soft(events: Events, name: VirtualFile) -> Events:
@@ -411,7 +322,7 @@ def _soft(events: Events, name: VirtualFile) -> Events:
     return replace(events, columns={column: events[column][chosen] for column in ("x", "y", "ccd_id")})
 
 
-def _counts(read: _Read, bins: BinPixels, tile_of: Mapping[int, _ChipTiles]) -> Wholes:
+def _counts(read: _Read, bins: BinPixels, tile_of: Mapping[int, ChipTiles]) -> Wholes:
     """Return the events of 0.5 - 2 keV (bins, tiles): those of a pixel belong to the tile of its centre."""
     inside, row, column = read.on_sky.pixels_of_events(read.soft)
     label, chip = bins.labels[row, column], read.soft["ccd_id"][inside]
