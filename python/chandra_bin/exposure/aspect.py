@@ -27,8 +27,6 @@ _SHORTEST_BIN_S = 5.0
 _ROUNDS = 4
 # More events do not improve the dither.
 _ENOUGH_EVENTS = 250_000
-# Events whose sums for a fit are made at once: intermediate results stay in the processor's cache.
-_EVENTS_AT_ONCE = 1 << 14
 # Error of an event's position (chip coordinates are whole pixels), and the required accuracy of a chip's corners.
 _EVENT_ERROR_PX = 0.3
 _CORNER_ERROR_PX = 0.5
@@ -182,8 +180,10 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     known = _between(events["time"], aspect.time[0] - _LONGEST_BIN_S, aspect.time[-1] + _LONGEST_BIN_S)
     if not known.all():
         events = {name: values[known] for name, values in events.items()}
+    offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
-        normal, moment, square = _sums_of_fit(events, rows, aspect)
+        design = _design(events, rows)
+        normal = design.T @ design
         if np.linalg.matrix_rank(normal) < len(normal):
             continue
         half = acis.CHIP_PX / 2
@@ -191,13 +191,14 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
         errors = _EVENT_ERROR_PX * np.sqrt(np.einsum("ci,ij,cj->c", corners, np.linalg.inv(normal), corners))
         if errors.max() > _CORNER_ERROR_PX:
             continue
-        solved = _solved(normal, moment)
+        still = _sky(events, rows)
+        still -= offsets[rows]
+        solved = _solve(design, still, normal)
         matrix = solved[1:].T.copy()
-        scatter = np.sqrt(max(square - float((solved * moment).sum()), 0.0) / (2 * len(rows)))
+        still -= design @ solved
         stretches = np.linalg.svd(matrix, compute_uv=False)
-        if scatter > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
+        if still.std() > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
             continue
-        solved[0] += acis.CENTRE_PX
         found[chip] = Placement(solved[0] - matrix @ np.full(2, half + 0.5), matrix, "events")
     return found
 
@@ -239,31 +240,15 @@ def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) 
     return made
 
 
-def _sums_of_fit(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64], aspect: Aspect
-                 ) -> tuple[Floats, Floats, float]:
-    """Return the sums of the linear fit of sky coordinates without dither, from the centre of the sky.
-
-    These are design.T @ design (3, 3), design.T @ sky (3, 2) and the sum of the squares of sky, of some events.
-    """
-    normal, moment, square = np.zeros((3, 3)), np.zeros((3, 2)), 0.0
-    for first in range(0, len(rows), _EVENTS_AT_ONCE):
-        some = rows[first : first + _EVENTS_AT_ONCE]
-        design = _design(events, some)
-        sky = np.stack([events[name][some] for name in ("x", "y")], axis=1, dtype=np.float64)
-        sky -= np.stack(aspect.at(events["time"][some]), axis=1)
-        sky -= acis.CENTRE_PX  # small squares, whose sum is exact enough for the scatter
-        normal += design.T @ design
-        moment += design.T @ sky
-        square += float(np.vdot(sky, sky))
-    return normal, moment, square
+def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
+    """Return the sky positions (n, 2) of some events."""
+    made = np.empty((len(rows), 2))
+    for column, name in enumerate(("x", "y")):
+        made[:, column] = events[name][rows]
+    return made
 
 
 def _solve(design: Floats, sky: Floats, normal: Floats) -> Floats:
     """Return the least-squares solution, also for events on one line; ``normal`` is design.T @ design."""
-    return _solved(normal, design.T @ sky)
-
-
-def _solved(normal: Floats, moment: Floats) -> Floats:
-    """Return the least-squares solution of its normal equations."""
-    solved: Floats = np.linalg.pinv(normal, hermitian=True) @ moment
+    solved: Floats = np.linalg.pinv(normal, hermitian=True) @ (design.T @ sky)
     return solved
