@@ -161,7 +161,7 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
         left = np.empty_like(sky)
         for rows, design, normal in fits:
             still = sky[rows] - dither[rows]
-            left[rows] = sky[rows] - design @ _solve(design, still, normal)
+            left[rows] = sky[rows] - design @ _solution(normal, design.T @ still)
         offsets = np.stack([np.bincount(bins, left[:, axis]) / counts for axis in (0, 1)])
     dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
     scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _, _ in fits]).std()
@@ -193,11 +193,14 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
             continue
         still = _sky(events, rows)
         still -= offsets[rows]
-        solved = _solve(design, still, normal)
+        moments = design.T @ still
+        solved = _solution(normal, moments)
         matrix = solved[1:].T.copy()
-        still -= design @ solved
+        # The sum of the squared residuals of a least-squares fit. OpenBLAS shares the product design @ solved, which
+        # would give the residuals, among threads, which then wait for the next one at full speed.
+        square = np.einsum("na,na", still, still) - (solved * moments).sum()
         stretches = np.linalg.svd(matrix, compute_uv=False)
-        if still.std() > _MOST_SCATTER_PX or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
+        if square > _MOST_SCATTER_PX**2 * still.size or np.abs(np.log(stretches)).max() > np.log(_MOST_STRETCH):
             continue
         found[chip] = Placement(solved[0] - matrix @ np.full(2, half + 0.5), matrix, "events")
     return found
@@ -248,7 +251,7 @@ def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> 
     return made
 
 
-def _solve(design: Floats, sky: Floats, normal: Floats) -> Floats:
-    """Return the least-squares solution, also for events on one line; ``normal`` is design.T @ design."""
-    solved: Floats = np.linalg.pinv(normal, hermitian=True) @ (design.T @ sky)
+def _solution(normal: Floats, moments: Floats) -> Floats:
+    """Return the least-squares solution, also for events on one line, from design.T @ design and design.T @ sky."""
+    solved: Floats = np.linalg.pinv(normal, hermitian=True) @ moments
     return solved
