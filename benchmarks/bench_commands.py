@@ -155,7 +155,8 @@ def bench_whole_run(stage: str, quick: bool, benchmark: Any, whole_run: Path) ->
         pytest.skip("the stages before were not run")
 
     def call() -> None:
-        process = subprocess.Popen(words, cwd=whole_run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(words, cwd=whole_run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"})  # as `chandra-bin run` sets it
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, words
