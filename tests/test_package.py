@@ -77,6 +77,8 @@ LONGER = {
     "pipeline/native.py": "the native steps, one function each",
     "binning/contour.py:contour_bin": "public, for arrays: each parameter is an array or an option of contbin",
     "binning/contour.py:ContourBinner.__call__": "the type of contour_bin",
+    "tasks/responses.py:write_responses": "each file is a parameter, as the command has an option for each",
+    "tasks/spectra.py:write_spectra": "likewise",
     "events/arrays.py:bin_spectra": "public, for arrays: each parameter is a column of the events or a map",
 }
 

@@ -441,13 +441,10 @@ def bin_areas(binmap: NDArray[np.integer], npix: NDArray[np.int64],
     areas, known = np.zeros(len(npix)), np.zeros(len(npix))
     for first in range(0, len(binmap), ROW_BLOCK):
         block = binmap[first : first + ROW_BLOCK]
-        inside = block >= 0
-        rows, columns = np.nonzero(inside)
-        pixels, labels = area_of(columns, rows + first), block[inside]
+        rows, columns = np.nonzero(block >= 0)
+        pixels, labels = area_of(columns, rows + first), block[rows, columns]
         on_sky = np.isfinite(pixels)
-        if not on_sky.all():
-            pixels, labels = pixels[on_sky], labels[on_sky]
-        areas += np.bincount(labels, pixels, minlength=len(npix))
-        known += np.bincount(labels, minlength=len(npix))
+        areas += np.bincount(labels, np.where(on_sky, pixels, 0), minlength=len(npix))
+        known += np.bincount(labels, on_sky, minlength=len(npix))
     with np.errstate(invalid="ignore"):
         return np.asarray(areas / known * npix)

@@ -1,7 +1,7 @@
 """The pixels of the bins of a binmap, without those that masks and regions exclude, for spectra and responses."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
-from chandra_bin.binning.bins import ROW_BLOCK
-from chandra_bin.coords.wcs import ImageCoords
+from chandra_bin.binning.bins import ROW_BLOCK, bin_areas
+from chandra_bin.coords.pixel_areas import pixel_areas_in
+from chandra_bin.coords.wcs import ImageCoords, physical_agree
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.fits.images import Image
 
@@ -96,6 +97,23 @@ def _sizes_and_centres(labels: NDArray[np.int32], bins: int) -> tuple[Wholes, Fl
         pixels += np.bincount(number, minlength=bins)
         sums += np.stack([np.bincount(number, at, bins) for at in (columns, rows + first)], axis=1)
     return pixels, sums / pixels[:, None]
+
+
+def areas_in(events: ImageCoords, image: ImageCoords) -> Callable[[BinPixels], Floats]:
+    """Return a function that returns the areas of bins of an image, (bins,), in sky pixels of the events."""
+    if physical_agree(events, image):
+        (xx, xy), (yx, yy) = image.need_physical().matrix
+        area = abs(float(xx * yy - xy * yx))
+        return lambda bins: np.asarray(bins.pixels * area, np.float64)
+    pixel_areas = pixel_areas_in(image, events)
+    mean = image.pixel_area_arcsec2 / events.pixel_area_arcsec2
+
+    def areas_of(bins: BinPixels) -> Floats:
+        areas = bin_areas(bins.labels, bins.pixels, pixel_areas)
+        # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
+        return np.where(np.isfinite(areas), areas, bins.pixels * mean)
+
+    return areas_of
 
 
 def binmap_id(labels: NDArray[np.int32]) -> str:

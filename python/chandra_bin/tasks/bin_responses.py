@@ -84,26 +84,22 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     Warns
     -----
     ChandraBinWarning
-        For bins with events but without files, for ARFs whose EXPOSURE differs by more than 1 % from the live time of
-        the events, for filters on the sky, and without ``brightness`` for bins that an observation sees in part.
+        For bins with events but without files, ARFs whose EXPOSURE differs by more than 1 % from the events' live time,
+        filters on the sky, and without ``brightness`` bins that an observation sees in part.
     """
     names = named_files(events)
     obsids = obsids_of(names)
-    stem = _checked_pattern(pattern, len(obsids))
+    _check_pattern(pattern, len(obsids))
     bins = read_bin_pixels(binmap, mask, exclude, keep)
-    tiles = {obsid: _files_of(stem, obsid, bins.numbers) for obsid in obsids}
-    if not any(tiles.values()):
-        first = _candidates(stem, obsids[0], bins.numbers[0])[0]
-        raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
+    tiles = _files_of_bins(pattern, obsids, bins.numbers)
     known = [tile for obsid in obsids for tile in tiles[obsid].values()]
-    responses = [file for tile in known for file in (tile.arf, tile.rmf)]
-    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *responses]
+    inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep),
+              *(file for tile in known for file in (tile.arf, tile.rmf))]
     with Outputs([out], inputs=inputs, clobber=clobber) as outputs:
-        weights = pixel_weights(brightness, bins)
         parts, made, first_tile = [], [], 0
-        observations = in_order(list(zip(obsids, names, strict=True)), partial(_read, bins, weights, tiles),
-                                partial(_observation, bins), threads)
-        for obsid, (part, found) in zip(obsids, observations, strict=True):
+        read = partial(_read, bins, pixel_weights(brightness, bins), tiles)
+        found_in = in_order(list(zip(obsids, names, strict=True)), read, partial(_observation, bins), threads)
+        for obsid, (part, found) in zip(obsids, found_in, strict=True):
             parts.append(replace(part, tile=part.tile + first_tile))
             first_tile += len(tiles[obsid])
             made.append(found)
@@ -111,20 +107,29 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
                                       "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
                                       "keep": tuple(keep)})
+        weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | weighing(brightness))
         with outputs.open(out) as file:
-            ids = bins.ids | weighing(brightness)
-            ResponseWeights.joined(known, parts, areas_of(bins), ids).write(file, out.parent, lines)
+            weights.write(file, out.parent, lines)
     return made
 
 
-def _checked_pattern(pattern: str, observations: int) -> str:
-    """Return the pattern without its ending. Raises `InputError` where it names one file for several bins or ObsIDs."""
+def _check_pattern(pattern: str, observations: int) -> None:
+    """Raise `InputError` for a pattern that names one file for several bins or ObsIDs."""
     if _BIN not in pattern:
         raise InputError(f"{pattern}: mark the place of the bin number in the names: '{_OBSID}/xaf_{_BIN}.arf'")
     if observations > 1 and _OBSID not in pattern:
         raise InputError(f"{pattern}: mark the place of the ObsID in the names, as there are {observations} "
                          f"observations: '{_OBSID}/xaf_{_BIN}.arf'")
-    return pattern.removesuffix(".arf").removesuffix(".rmf")
+
+
+def _files_of_bins(pattern: str, obsids: Sequence[int], numbers: Sequence[int]) -> dict[int, dict[int, ResponseTile]]:
+    """Return the responses of bins by ObsID. Raises `InputError` where no bin has one."""
+    stem = pattern.removesuffix(".arf").removesuffix(".rmf")
+    tiles = {obsid: _files_of(stem, obsid, numbers) for obsid in obsids}
+    if not any(tiles.values()):
+        first = _candidates(stem, obsids[0], numbers[0])[0]
+        raise InputError(f"{pattern}: files of all bins are missing, {first}.arf and .rmf for example")
+    return tiles
 
 
 def _candidates(stem: str, obsid: int, number: int) -> list[str]:

@@ -125,12 +125,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     with (Outputs(of_bins.named, clobber=True) as spectra,
           Outputs([out, *of_bins.paths], inputs=inputs, clobber=clobber) as outputs):
         share = 1.0 if files is None else _SHARE
-        of_obs = [[index for index, tile in enumerate(known) if tile.obsid == obsid] for obsid in obsids]
-        for obsid, name, mine in zip(obsids, names, of_obs, strict=True):
-            if not mine:
-                raise InputError(f"{tiles}: has no response of ObsID {obsid}, of which {name} is")
         pixels = pixel_weights(brightness, bins)
-        found = in_order(list(zip(obsids, names, of_obs, strict=True)), partial(_read, bins, pixels, known),
+        found = in_order(_with_tiles(obsids, names, known, tiles), partial(_read, bins, pixels, known),
                          partial(_observation, bins, options), threads)
         parts, made = zip(*(next(found) for _ in reporting(obsids, end=share)), strict=True)
         warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
@@ -143,6 +139,18 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
             weights.write(file, final.parent, lines)
         written = of_bins.write(outputs, spectra, weights, out, start=share)
     return [replace(each, files=tuple(written.get(each.obsid, ()))) for each in made]
+
+
+def _with_tiles(obsids: Sequence[int], names: Sequence[VirtualFile], known: Sequence[ResponseTile],
+                given: Path | tuple[Path, Path]) -> list[tuple[int, VirtualFile, list[int]]]:
+    """Return each observation with the indices of its tiles. Raises `InputError` for an observation without a tile."""
+    made = []
+    for obsid, name in zip(obsids, names, strict=True):
+        mine = [index for index, tile in enumerate(known) if tile.obsid == obsid]
+        if not mine:
+            raise InputError(f"{given}: has no response of ObsID {obsid}, of which {name} is")
+        made.append((obsid, name, mine))
+    return made
 
 
 def _one_response(obsids: Sequence[int], arf: Path, rmf: Path) -> tuple[ResponseTile, ...]:

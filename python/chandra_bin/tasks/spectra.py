@@ -13,10 +13,8 @@ from chandra_bin._checks.array_types import Floats, Wholes
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.acis.obsids import obsid_number
-from chandra_bin.binning.bins import bin_areas
-from chandra_bin.coords.pixel_areas import pixel_areas_in
 from chandra_bin.coords.tangent_plane import pixel_map
-from chandra_bin.coords.wcs import ImageCoords, physical_agree
+from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, rename_hint, warn
 from chandra_bin.events.arrays import bin_spectra
 from chandra_bin.events.reader import EventFile, Events, open_events
@@ -37,7 +35,7 @@ from chandra_bin.fits.outputs import Outputs
 from chandra_bin.fits.tables import write_empty_primary
 from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 
-from ._bin_pixels import BinPixels, read_bin_pixels
+from ._bin_pixels import BinPixels, areas_in, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
 from ._in_order import in_order
@@ -201,7 +199,7 @@ def _read(bins: BinPixels, which: tuple[int, VirtualFile, Sequence[VirtualFile]]
     exposures = _exposures(source, name)
     if not any(exposures.values()):
         warn(f"{name}: has no good time: EXPOSURE is 0")
-    return _Read(obsid, source, background, exposures, _areas(source.coords, ImageCoords(bins.image.header)))
+    return _Read(obsid, source, background, exposures, areas_in(source.coords, ImageCoords(bins.image.header)))
 
 
 def _write(outputs: Outputs, folder: Path, read: _Read, areas: Floats, bins: BinPixels, group: int | None,
@@ -331,23 +329,6 @@ def _columns(file: EventFile, particles: bool) -> list[str]:
             raise InputError(f"{file.name.file}: the column {name} of block {file.hdu.name} must hold one "
                              f"{'whole number' if name in _WHOLE else 'number'} an event")
     return chosen
-
-
-def _areas(events: ImageCoords, image: ImageCoords) -> Callable[[BinPixels], Floats]:
-    """Return a function that returns the areas of bins of an image, (bins,), in sky pixels of the events."""
-    if physical_agree(events, image):
-        (xx, xy), (yx, yy) = image.need_physical().matrix
-        area = abs(float(xx * yy - xy * yx))
-        return lambda bins: np.asarray(bins.pixels * area, np.float64)
-    pixel_areas = pixel_areas_in(image, events)
-    mean = image.pixel_area_arcsec2 / events.pixel_area_arcsec2
-
-    def areas_of(bins: BinPixels) -> Floats:
-        areas = bin_areas(bins.labels, bins.pixels, pixel_areas)
-        # A bin beyond the events' sky coordinates has no events: any area above 0 serves.
-        return np.where(np.isfinite(areas), areas, bins.pixels * mean)
-
-    return areas_of
 
 
 def _order(events: Events) -> list[int]:
