@@ -53,7 +53,7 @@ def _smooth_radius(sn: int) -> Point:
 
 
 def _smooth_background(side: int, sn: float) -> Point:
-    """An image of half a count a pixel, half of it background, of which ten times as many counts are known."""
+    """An image of half a count a pixel, half of it background, which is measured with ten times the counts."""
     from scipy.optimize import brentq
 
     rng = np.random.default_rng(1)

@@ -148,7 +148,7 @@ def _with_tiles(obsids: Sequence[int], names: Sequence[VirtualFile], known: Sequ
     for obsid, name in zip(obsids, names, strict=True):
         mine = [index for index, tile in enumerate(known) if tile.obsid == obsid]
         if not mine:
-            raise InputError(f"{given}: has no response of ObsID {obsid}, of which {name} is")
+            raise InputError(f"{given}: has no response of ObsID {obsid}, that of {name}")
         made.append((obsid, name, mine))
     return made
 
