@@ -1,7 +1,9 @@
 """``chandra-bin responses --per-bin`` and ``--arf --rmf``: responses that users have, and bad ones."""
 
 import shutil
+from concurrent.futures import CancelledError
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,13 @@ from astropy.io import fits
 from astropy.table import Table
 
 from chandra_bin.cli import run
+from chandra_bin.fits.virtual import named_files
 from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.ogip import read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, rmf_content
-from chandra_bin.spectral.weights import ResponseWeights
+from chandra_bin.spectral.weights import ResponseWeights, read_tiles
+from chandra_bin.tasks import bin_responses, responses
+from chandra_bin.tasks._bin_pixels import read_bin_pixels
 from test_cli_fit import EVENTS, FIT, cluster, copied, error_of, here, write_binmap  # noqa: F401 - fixtures
 
 PATTERN = "spectra/{obsid}/xaf_{bin}.arf"
@@ -154,6 +159,32 @@ def test_choices_that_cannot_be_made(capsys, tmp_path, words, message):
     said = capsys.readouterr().err
     assert message in said
     assert not (tmp_path / "out.fits").exists()
+
+
+@pytest.mark.usefixtures("alike")
+@pytest.mark.parametrize("last", [1, 2], ids=["chips", "pixels"])
+@pytest.mark.parametrize("per_bin", [False, True])
+def test_the_search_for_responses_ends_at_each_poll(per_bin, last):
+    """The exposures of chips and the blocks of pixels, which take the time, both poll."""
+    polls = []
+
+    def poll():
+        polls.append(1)
+        if len(polls) == last:
+            raise CancelledError
+
+    bins, (name,) = read_bin_pixels(Path("binmap.fits"), None, (), ()), named_files(EVENTS[0])
+    if per_bin:
+        tiles = bin_responses._files_of_bins(PATTERN, [90001], bins.numbers)
+        work = partial(bin_responses._observation, bins, bin_responses._read(bins, None, tiles, (90001, name)))
+    else:
+        tiles = read_tiles(Path("sim/truth/tiles.ecsv"))
+        ((*_, mine),) = responses._with_tiles([90001], [name], tiles, Path("tiles.ecsv"))
+        read = responses._read(bins, None, tiles, (90001, name, mine))
+        work = partial(responses._observation, bins, responses.WeightOptions(), read)
+    with pytest.raises(CancelledError):
+        work(poll)
+    assert len(polls) == last
 
 
 def _change_arf(path, **values):

@@ -1,5 +1,7 @@
 """``chandra-bin responses --brightness``: exposures of bins that an observation sees only in part."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,13 @@ from astropy.table import Table
 from chandra_bin.cli import run
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
+from chandra_bin.spectral.ogip import read_arf
+from chandra_bin.spectral.response_files import arf_content
 from chandra_bin.spectral.weights import ResponseWeights
 from chandra_bin.tasks._bin_pixels import read_bin_pixels
 from chandra_bin.tasks.brightness import pixel_weights, write_brightness
 from chandra_bin.tasks.image_files import ImageFiles
+from chandra_bin.tasks.responses import write_responses
 from chandra_bin.tasks.truth import compare_with_truth
 from cluster_truth import true_brightness
 from test_cli_fit import EVENTS, cluster, error_of, here, write_binmap  # noqa: F401 - fixtures
@@ -38,9 +43,9 @@ def responses_of(folder, *words):
     return ResponseWeights.read(folder / "responses.fits")
 
 
-def seconds_of(weights):
-    """The seconds of all tiles of each of nine bins."""
-    return np.bincount(weights.bin, weights.seconds, 9)
+def seconds_of(weights, bins=9):
+    """The seconds of all tiles of each bin."""
+    return np.bincount(weights.bin, weights.seconds, bins)
 
 
 def pulls_of_norms(folder):
@@ -108,16 +113,37 @@ def test_shares_of_tiles_by_counts_stay(wide):
     np.testing.assert_array_equal(list(by_area.areas_arcsec2.values()), list(bright.areas_arcsec2.values()))
 
 
-@pytest.mark.usefixtures("here")
-def test_files_of_each_bin_have_the_same_exposures(wide):
-    """ARFs weighed by events hold e, and the formula leaves the part of the light that is not seen."""
+def test_chips_of_unequal_live_time_see_bins_whole(here, tmp_path):  # noqa: F811
+    """Chip 7, which sees all bins but those at an edge, has 0.86 of the live time of its neighbour."""
+    shutil.copytree(here / "sim/90001", tmp_path / "90001")
+    packed = next((tmp_path / "90001").rglob("*evt2.fits.gz"))
+    name = packed.with_suffix("")
+    with fits.open(packed) as hdus:
+        header = hdus["EVENTS"].header
+        for chip, live in ((6, 0.98), (7, 0.84)):
+            header[f"ONTIME{chip}"], header[f"LIVTIME{chip}"] = 1.0, live
+        hdus.writeto(name)
+    packed.unlink()
+    with pytest.warns(match="4 bins are seen only in part"):
+        made = write_responses(f"{name}[ccd_id=6:7]", Path("binmap.fits"), Path("sim/truth/tiles.ecsv"),
+                               tmp_path / "responses.fits")
+    assert made[0].partly == (20, 21, 22, 23)
+
+
+@pytest.fixture
+def of_each_bin(wide):
+    """Words of ``responses`` that read an ARF and an RMF of each wide bin."""
     middle = next(tile for tile in Table.read("sim/truth/tiles.ecsv") if (tile["obsid"], tile["ccd_id"]) == (90001, 7))
     for number in range(9):
         for kind in ("arf", "rmf"):
             (wide / f"xaf_{number}.{kind}").symlink_to(Path("sim/truth", middle[kind]).resolve())
-    words = ["responses", EVENTS[0], str(wide / "wide.fits"), "--per-bin", str(wide / "xaf_{bin}"), "-q"]
+    return ["responses", EVENTS[0], str(wide / "wide.fits"), "--per-bin", str(wide / "xaf_{bin}")]
+
+
+def test_files_of_each_bin_have_the_same_exposures(of_each_bin, wide):
+    """ARFs weighed by events hold e, and the formula leaves the part of the light that is not seen."""
     bright = ["--brightness", str(wide / "bright.fits")]
-    assert run([*words, *bright, "-o", str(wide / "each.fits")]) == 0
+    assert run([*of_each_bin, "-q", *bright, "-o", str(wide / "each.fits")]) == 0
     each = ResponseWeights.read(wide / "each.fits")
     assert each.ids["PIXWT"] == "BRIGHTNESS"
     ours, by_tiles = seconds_of(each), seconds_of(responses_of(wide, "-q", *bright))
@@ -132,6 +158,29 @@ def weights_of(folder, pixels):
     bins = read_bin_pixels(folder / "small.fits", None, (), ())
     made = pixel_weights(folder / "pixels.fits", bins)
     return made.reshape(3, 2, 3, 2).swapaxes(1, 2).reshape(9, 4)
+
+
+@pytest.mark.parametrize("columns", [slice(0, 30), slice(30, 60)], ids=["left", "right"])
+@pytest.mark.parametrize("fraction", [0.9, 1.0])
+def test_the_area_gives_the_exposure_where_negative_pixels_give_none(of_each_bin, wide, capsys, columns, fraction):
+    """Half of bin 3 is seen, with most of its negative pixels, or with few of them: more than the whole light."""
+    def change(pixels):
+        made = np.ones_like(pixels)
+        made[60:120, :60] = 2
+        made[60:120, columns] = -0.8
+        return made
+
+    for path in wide.glob("xaf_*.arf"):
+        content = arf_content(replace(read_arf(path), fraction=fraction))
+        path.unlink()
+        path.write_bytes(content)
+    assert run([*of_each_bin, "-q", "-o", str(wide / "area.fits")]) == 0
+    capsys.readouterr()
+    assert run([*of_each_bin, "-o", str(wide / "light.fits"), "--brightness", str(_changed(wide, change))]) == 0
+    warning = capsys.readouterr().err
+    assert "1 bin has so much negative brightness that no exposure follows from it" in warning
+    by_area, by_light = (seconds_of(ResponseWeights.read(wide / name)) for name in ("area.fits", "light.fits"))
+    np.testing.assert_allclose(by_light, by_area, rtol=1e-5)
 
 
 @pytest.mark.usefixtures("here")

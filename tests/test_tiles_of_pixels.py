@@ -55,7 +55,7 @@ def test_tiles_are_the_nearest_of_all_in_small_and_large_boxes_of_pixels():
         np.testing.assert_array_equal(nearest_of(middles, x, y)[0], np.nanargmin(squares, axis=1))
 
 
-def on_sky(labels, centre_deg=(150.0, 60.0), step=1.7):
+def on_sky(labels, centre_deg=(150.0, 60.0), step=1.7, **cards):
     """Bins of a turned image around a place, on the sky of events with another tangent point."""
     ny, nx = labels.shape
     turn = np.radians(25)
@@ -64,7 +64,7 @@ def on_sky(labels, centre_deg=(150.0, 60.0), step=1.7):
         "CRVAL2": centre_deg[1], "CRPIX1": nx / 2, "CRPIX2": ny / 2, "CDELT1": -step * acis.PIXEL_ARCSEC / 3600,
         "CDELT2": step * acis.PIXEL_ARCSEC / 3600, "PC1_1": np.cos(turn), "PC1_2": -np.sin(turn),
         "PC2_1": np.sin(turn), "PC2_2": np.cos(turn), "CTYPE1P": "x", "CRVAL1P": 1.0, "CRPIX1P": 1.0, "CDELT1P": step,
-        "CTYPE2P": "y", "CRVAL2P": 1.0, "CRPIX2P": 1.0, "CDELT2P": step})
+        "CTYPE2P": "y", "CRVAL2P": 1.0, "CRPIX2P": 1.0, "CDELT2P": step, **cards})
     bins = BinPixels(Image(labels, header, Path("binmap.fits")), [], labels, np.empty(0), np.empty(0), {})
     events = ImageCoords(fits.Header({
         "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.1, "CRVAL2": 60.02, "CRPIX1": 4096.5,
@@ -116,6 +116,33 @@ def test_exposed_pixels_are_those_that_a_chip_has_exposed():
     found = np.concatenate([np.stack([pixels.of(image) for image in images], axis=1) for pixels in blocks])
     np.testing.assert_array_equal(found[np.lexsort(found.T[::-1])], expected)
     assert 0 < len(blocks) < len(list(sky.blocks()))
+
+
+# Rows at constant declination, 60 degrees from the equator of the projection.
+PARALLELS = {"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRVAL2": 0.0, "CDELT1": -4 / 3600, "CDELT2": 4 / 3600,
+             "CRPIX2": 200 - 60 * 900, "PC1_1": 2.0, "PC2_2": 1.0, "PC1_2": 0.0, "PC2_1": 0.0}
+
+
+@pytest.mark.parametrize("cards", [PARALLELS, {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"}, {}],
+                         ids=["CAR", "SIN", "TAN"])
+def test_all_pixels_of_a_wide_binmap_are_exposed_in_any_projection(cards):
+    """Parallels are curves on the sky of the events: their ends are not the outermost places."""
+    labels = np.zeros((400, 400), np.int32)
+    sky = on_sky(labels, (150.1, 60.0), step=8.0, **cards)
+    grid = sky.grid()
+    row, column = np.indices(labels.shape)
+    for at, axis in zip(sky.to_sky(column.ravel(), row.ravel()), (grid.x, grid.y), strict=True):
+        assert axis == GridAxis.around(at.min() - 1, at.max() + 1, sky.step)
+    whole = ChipExposure(3, tuple(slice(0, size) for size in grid.shape), np.ones(grid.shape, np.float32))
+    exposed = ExposedCells.of([whole], grid)
+    assert sum(len(pixels.x) for pixels in sky.blocks(exposed)) == labels.size
+    # No block is left out where one cell under its outermost pixel is exposed.
+    for pixels in sky.blocks():
+        last = int(np.argmax(pixels.x))
+        one = PixelsOnGrid.of(pixels.x[[last]], pixels.y[[last]], grid)
+        exposed.flags[:] = False
+        exposed.flags[one.row, one.column] = True
+        assert sum(len(found.x) for found in sky.blocks(exposed)) > 0
 
 
 def test_bins_on_the_other_side_of_the_sky_are_refused():

@@ -170,8 +170,9 @@ def warn(text: str) -> None:
 def deferred_warnings() -> Iterator[list[str]]:
     """List the texts of the warnings of this thread, to be issued later by `warn`.
 
-    Work that is done side by side can so warn in the order of its items. It does not change the filters of Python's
-    warnings, which belong to all threads.
+    It serves work that is done side by side and warns in the order of its items. Python's filters of warnings, which
+    belong to all threads, neither change nor apply: `warnings.catch_warnings` within it ignores no warning of `warn`.
+    `collect_warnings` within it collects its own.
     """
     texts: list[str] = []
     token = _DEFERRED.set(texts)
@@ -202,8 +203,12 @@ def collect_warnings(worded: Callable[[str], str]) -> Iterator[list[str]]:
         if issubclass(category, ChandraBinWarning) and text not in texts:
             texts.append(text)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", ChandraBinWarning)
-        warnings.showwarning = collect
-        yield texts
+    token = _DEFERRED.set(None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", ChandraBinWarning)
+            warnings.showwarning = collect
+            yield texts
+    finally:
+        _DEFERRED.reset(token)

@@ -110,6 +110,11 @@ def sky_pixel_map(image: ImageCoords, events: ImageCoords) -> PlaneMap:
     return lambda x, y: to_plane(*image.image_to_physical(x, y))
 
 
+def keeps_lines(image: ImageCoords, events: ImageCoords) -> bool:
+    """Return whether lines of an image are lines on the sky pixels of events, too, as between tangent planes."""
+    return image.physical is not None and events.physical is not None and _matrix(image, events) is not None
+
+
 def as_float32(values: Floats) -> NDArray[np.float32]:
     """Round coordinates to float32 without moving an event to another pixel of any grid.
 

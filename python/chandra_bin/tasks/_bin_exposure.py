@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats, Wholes
+from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid, GridAxis
-from chandra_bin.coords.tangent_plane import PlaneMap, pixel_map, sky_pixel_map
+from chandra_bin.coords.tangent_plane import PlaneMap, keeps_lines, pixel_map, sky_pixel_map
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.reader import Events, open_events, read_events
@@ -22,6 +23,8 @@ from ._bin_pixels import BinPixels
 from ._blanksky import need_on_sky
 from ._common import has_sky_filter
 from ._observed import PLACING
+from ._tile_places import off_axis_arcmin
+from .brightness import LEAST_SEEN
 
 # Exposure times are means over blocks of this many sky pixels a side: fine enough, as bins hold many blocks.
 _FINEST_PX = 4.0
@@ -75,6 +78,8 @@ class BinsOnSky:
     """Converts sky pixels of the events to array coordinates of the binmap."""
     step: float
     """Length of a side of the pixels in sky pixels of the events."""
+    keeps_lines: bool
+    """Whether rows and columns of the binmap are straight lines on the sky of the events."""
     weights: Float32s | None = None
     """Image of the weights of pixels; None: 1."""
 
@@ -83,7 +88,8 @@ class BinsOnSky:
         """Return the bins on the sky of some events."""
         image, coords = ImageCoords(bins.image.header), events.coords
         return cls(bins, events.file, sky_pixel_map(image, coords), pixel_map(coords, image),
-                   float(np.sqrt(image.pixel_area_arcsec2 / coords.pixel_area_arcsec2)), weights)
+                   float(np.sqrt(image.pixel_area_arcsec2 / coords.pixel_area_arcsec2)), keeps_lines(image, coords),
+                   weights)
 
     def blocks(self, exposed: "ExposedCells | None" = None) -> Iterator[PixelsOfBins]:
         """Yield the pixels of all bins, or those that are exposed, block by block."""
@@ -94,7 +100,8 @@ class BinsOnSky:
                 inside = self.bins.labels[window] >= 0
                 if not inside.any():
                     continue
-                if exposed is not None and not exposed.around(*self.to_sky(*_lattice(window, ends=True))):
+                if exposed is not None and self.keeps_lines and not exposed.around(
+                        *self.to_sky(*_lattice(window, ends=True))):
                     continue
                 x, y = self.to_sky(*_lattice(window))
                 pixels = PixelsOfBins(window, inside, x[inside], y[inside],
@@ -102,19 +109,44 @@ class BinsOnSky:
                 yield pixels if exposed is None else pixels.only(exposed.at(pixels.x, pixels.y))
 
     def grid(self) -> Grid:
-        """Return a grid around all bins in sky pixels of the events: as fine as the binmap, but at least 4 sky pixels.
-
-        Rows of pixels are lines on the sky of the events, too: the ends of rows are the outermost places.
-        """
-        inside = self.bins.labels >= 0
-        rows = np.flatnonzero(inside.any(axis=1))
-        first, last = inside[rows].argmax(axis=1), inside.shape[1] - 1 - inside[rows, ::-1].argmax(axis=1)
-        x, y = self.to_sky(np.append(first, last), np.append(rows, rows))
+        """Return a grid around all bins in sky pixels of the events, as fine as the binmap, and at least 4 wide."""
+        x, y = self._outermost()
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             raise InputError(f"{self.bins.image.path}: holds bins more than 90 degrees from {self.events}: they are "
                              "not of one field")
         step = max(_FINEST_PX, self.step)
         return Grid(*(GridAxis.around(float(axis.min()) - 1, float(axis.max()) + 1, step) for axis in (x, y)))
+
+    def _outermost(self) -> tuple[Floats, Floats]:
+        """Return places of pixels of bins in sky pixels of the events, the outermost among them."""
+        if not self.keeps_lines:
+            ends = [[[at.min(), at.max()] for at in (pixels.x, pixels.y)] for pixels in self.blocks()]
+            x, y = np.array(ends).transpose(1, 0, 2)
+            return x, y
+        # A row is a line there, too: no pixel lies farther out than all ends of rows.
+        inside = self.bins.labels >= 0
+        rows = np.flatnonzero(inside.any(axis=1))
+        first, last = inside[rows].argmax(axis=1), inside.shape[1] - 1 - inside[rows, ::-1].argmax(axis=1)
+        return self.to_sky(np.append(first, last), np.append(rows, rows))
+
+    def seen_in_part(self, share: Floats, axis: Floats | None = None) -> NDArray[np.bool_]:
+        """Return which bins (bins,) are seen, but by less than `LEAST_SEEN` of their area.
+
+        Parameters
+        ----------
+        share : sum over the pixels of each bin of the exposure time over the live time of the chip, (bins,).
+        axis : the optical axis, (2,) sky pixels of the events, where exposures have the vignetting, which then weighs
+            the area, too; None: they have none.
+        """
+        partly: NDArray[np.bool_] = (share > 0) & (share < LEAST_SEEN * self.bins.pixels)
+        if axis is None or not partly.any():
+            return partly
+        chosen = np.where(np.append(partly, False)[self.bins.labels], self.bins.labels, -1)
+        whole = np.zeros(len(partly))
+        for pixels in replace(self, bins=replace(self.bins, labels=chosen)).blocks():
+            vignetting = acis.vignetting(off_axis_arcmin(pixels.x, pixels.y, axis))
+            whole += np.bincount(pixels.of(chosen), vignetting, len(partly))
+        return partly & (share < LEAST_SEEN * whole)
 
     def pixels_of_events(self, events: Events) -> tuple[NDArray[np.bool_], Wholes, Wholes]:
         """Return which of the events lie on the binmap, (n,), and the rows and columns of those."""

@@ -26,6 +26,8 @@ class ChipTiles:
     """The exposure of a chip, and its tiles."""
 
     part: ChipExposure
+    livetime_s: float
+    """The live time of the chip."""
     chosen: list[int]
     """Indices of the tiles; empty for a chip without a tile."""
     middles: Floats | None

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin.coords.grids import Grid
@@ -20,10 +21,10 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights
 from ._bin_exposure import BinsOnSky, ExposedCells, read_places
 from ._bin_pixels import BinPixels, read_bin_pixels
 from ._common import history
-from ._in_order import in_order
+from ._in_order import Poll, in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
-from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
+from .brightness import pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .responses import areas_of
@@ -34,6 +35,8 @@ _BIN, _OBSID = "{bin}", "{obsid}"
 _MOST_LISTED = 10
 # ARFs whose EXPOSURE differs by more than this from the live time of the events are warned of.
 _MOST_OTHER_EXPOSURE = 0.01
+# Exposures over the live time above this are due to pixels of negative brightness, not to rounding.
+_MOST_SEEN = 1.01
 
 
 @dataclass(frozen=True)
@@ -68,16 +71,16 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     -----
     The area of such a file is the mean over the places of a bin's events. It includes the vignetting and the time that
     the dither moved these places off the chip (mkwarf), or that of one place (mkarf: FRACEXPO); neither is applied
-    again. It lacks the part of the bin that the observation did not see, where no events are. With t the live time of
-    these events, not the EXPOSURE of the ARF, e the exposure of a pixel over t, and b its brightness over the mean of
-    the bin (1 without ``brightness``), the exposure of a bin of N pixels is t (sum b e)^2 / (N sum b e^2), or
-    t (sum b e) / (N FRACEXPO) where the file has FRACEXPO: t for a bin that is seen as a whole.
+    again. It lacks the part of the bin that the observation did not see. With t the live time of these events, not the
+    EXPOSURE of the ARF, e the exposure of a pixel over t, and b its brightness over the mean of the bin (1 without
+    ``brightness``), the exposure of a bin of N pixels is t (sum b e)^2 / (N sum b e^2), or t (sum b e) / (N FRACEXPO)
+    where the file has FRACEXPO: t for a bin that is seen as a whole. Where pixels of negative brightness make a sum
+    negative, or an exposure longer than t, b is 1 in that bin.
 
     Raises
     ------
     InputError
-        For a pattern without ``{bin}``, files that are damaged, of another observation, or do not match, and where no
-        bin has files.
+        For a pattern without ``{bin}``, bad or missing files, and files of another observation.
     OutputError
         Where ``out`` exists or cannot be written.
 
@@ -85,7 +88,7 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     -----
     ChandraBinWarning
         For bins with events but without files, ARFs whose EXPOSURE differs by more than 1 % from the events' live time,
-        filters on the sky, and without ``brightness`` bins that an observation sees in part.
+        filters on the sky, bins of too negative brightness, and without ``brightness`` bins that are seen in part.
     """
     names = named_files(events)
     obsids = obsids_of(names)
@@ -181,17 +184,18 @@ def _read(bins: BinPixels, weights: Float32s | None, tiles: Mapping[int, dict[in
     return _Read(obsid, name, tiles[obsid], arfs, places, on_sky, grid, how)
 
 
-def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWithFiles]:
+def _observation(bins: BinPixels, read: _Read, poll: Poll) -> tuple[ResponseWeights, BinsWithFiles]:
     name, obsid, tiles, arfs = read.name, read.obsid, read.tiles, read.arfs
     counts = _counts(read, bins)
-    live, by_area, mean, mean_square = _exposures(read, bins)
+    exposed = _exposures(read, bins, poll)
     number_of = {number: index for index, number in enumerate(bins.numbers)}
     at = np.array([number_of[number] for number in tiles], np.int64)
-    _warn_of_exposures(arfs, live[at], name)
+    _warn_of_exposures(arfs, exposed.live_s[at], name)
     fraction = np.array([arf.fraction for arf in arfs])
+    mean, square = _means(read, bins, exposed, at)
     # The pixels of a bin are weighed as its events are, where the file has no FRACEXPO.
-    seen = np.where(fraction < 1, mean[at] / fraction, mean[at] ** 2 / np.where(mean[at] > 0, mean_square[at], 1))
-    seconds = live[at] * seen
+    seen = np.where(fraction < 1, mean / fraction, mean**2 / np.where(mean > 0, square, 1))
+    seconds = exposed.live_s[at] * seen
     without = [number for number in bins.numbers if number not in tiles]
     missing = tuple(number for number in without if counts[number_of[number]])
     empty = tuple(number for number in without if not counts[number_of[number]])
@@ -203,7 +207,7 @@ def _observation(bins: BinPixels, read: _Read) -> tuple[ResponseWeights, BinsWit
     mine = np.array(list(tiles), np.int64)[used]
     part = ResponseWeights((), mine, np.full(len(used), obsid), used, seconds[used],
                            counts[[number_of[number] for number in mine.tolist()]])
-    partly = mine[by_area[at[used]] < LEAST_SEEN]
+    partly = mine[exposed.partly[at[used]]]
     return part, BinsWithFiles(obsid, tuple(mine.tolist()), empty, missing, tuple(partly.tolist()))
 
 
@@ -218,16 +222,39 @@ def _warn_of_exposures(arfs: Sequence[Arf], live_s: Floats, name: VirtualFile) -
              "those of the spectra")
 
 
-def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the live time of bins (bins,), and means over their pixels.
+@dataclass(frozen=True, eq=False)
+class _Exposures:
+    """The exposures of bins, with means over their pixels of e, the exposure time over the live time."""
 
-    The means are those of the exposure over the live time by area, and weighed by brightness those of this share and of
-    its square. The live time is the mean over the chips that see a bin, and 0 s for a bin that none sees.
-    """
-    seen_by = [(view, part) for view in read.how.views
-               for part in chip_exposures([view], read.grid, read.how.axis, slope=0)]
-    sums = np.zeros((4, len(bins.numbers)))
+    live_s: Floats
+    """(bins,) mean live time of the chips that see a bin; 0 for a bin that none sees."""
+    by_area: Floats
+    """(2, bins): means of e and of e^2."""
+    by_light: Floats
+    """(2, bins): likewise, weighed by brightness."""
+    partly: NDArray[np.bool_]
+    """(bins,) which bins are seen in part."""
+
+
+def _means(read: _Read, bins: BinPixels, exposed: _Exposures, at: Wholes) -> Floats:
+    """Return the means of e and e^2 (2, n) of some bins, by brightness, or by area where no exposure follows."""
+    by_area, (mean, square) = exposed.by_area[:, at], exposed.by_light[:, at]
+    sound = (mean > 0) & (mean <= _MOST_SEEN) & (mean**2 <= _MOST_SEEN * square)
+    if (negative := ~sound & (by_area[0] > 0)).any():
+        warn(f"{read.name}: {counted(int(negative.sum()), 'bin has', 'bins have')} so much negative brightness that no "
+             f"exposure follows from it: the mean over the area is used; the first is {bins.numbers[at[negative][0]]}")
+    return np.where(sound, (mean, square), by_area)
+
+
+def _exposures(read: _Read, bins: BinPixels, poll: Poll) -> _Exposures:
+    """Return the exposures of bins."""
+    seen_by = []
+    for view in read.how.views:
+        poll()
+        seen_by += [(view, part) for part in chip_exposures([view], read.grid, read.how.axis, slope=0)]
+    sums = np.zeros((5, len(bins.numbers)))
     for pixels in read.on_sky.blocks(ExposedCells.of([part for _, part in seen_by], read.grid)):
+        poll()
         places = pixels.on(read.grid)
         seconds, share = np.zeros(len(pixels.x)), np.zeros(len(pixels.x))
         for view, part in seen_by:
@@ -236,9 +263,10 @@ def _exposures(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, Floats, Fl
             share[seen] += exposed / view.livetime_s
         bin_of = pixels.of(bins.labels)
         sums += [np.bincount(bin_of, values, len(bins.numbers)) for values in (
-            seconds, share, pixels.weighed(share), pixels.weighed(share**2))]
-    total, by_area, one, two = sums / bins.pixels
-    return total / np.where(by_area > 0, by_area, 1), by_area, one, two
+            seconds, share, share**2, pixels.weighed(share), pixels.weighed(share**2))]
+    means = sums / bins.pixels
+    live_s = means[0] / np.where(means[1] > 0, means[1], 1)
+    return _Exposures(live_s, means[1:3], means[3:], read.on_sky.seen_in_part(sums[1]))
 
 
 def _counts(read: _Read, bins: BinPixels) -> Wholes:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
-from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.grids import Grid
 from chandra_bin.coords.wcs import ImageCoords
@@ -32,11 +31,11 @@ from ._bin_exposure import BinsOnSky, ExposedCells, PixelsOnGrid, read_places
 from ._bin_pixels import BinPixels, need_bins, read_bin_pixels
 from ._blanksky import checked_chips
 from ._common import history, reporting
-from ._in_order import in_order
+from ._in_order import Poll, in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
-from ._tile_places import ChipTiles, check_chips, middles_of, off_axis_arcmin, vignetting_at
-from .brightness import LEAST_SEEN, pixel_weights, warn_of_partly_seen, weighing
+from ._tile_places import ChipTiles, check_chips, middles_of, vignetting_at
+from .brightness import pixel_weights, warn_of_partly_seen, weighing
 from .inputs import files_of, plain_name
 from .options import AncillaryChoice
 from .response_files import FilesOfBins, PlannedFiles
@@ -102,6 +101,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
     threads : number of threads, which changes no result: an observation is read while others are computed.
+        At most four are in memory.
 
     The seconds of a bin on a tile are the mean over the bin's pixels, weighed by their brightness, of the exposure time
     there, so that the norm is that of the whole bin. The ARF has the vignetting of the tile's middle: where tiles have
@@ -128,7 +128,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         pixels = pixel_weights(brightness, bins)
         found = in_order(_with_tiles(obsids, names, known, tiles), partial(_read, bins, pixels, known),
                          partial(_observation, bins, options), threads)
-        parts, made = zip(*(next(found) for _ in reporting(obsids, end=share)), strict=True)
+        parts, made = zip(*(each for _, each in zip(reporting(obsids, end=share), found, strict=True)), strict=True)
         warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
                                       "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
@@ -211,9 +211,10 @@ def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTil
                  vignetting_at(events, mine, middles, how.axis))
 
 
-def _observation(bins: BinPixels, options: WeightOptions, read: _Read) -> tuple[ResponseWeights, BinsOfObservation]:
+def _observation(bins: BinPixels, options: WeightOptions, read: _Read,
+                 poll: Poll) -> tuple[ResponseWeights, BinsOfObservation]:
     name, obsid, of_obs, areas = read.name, read.obsid, read.numbers, read.areas
-    seconds, lost, partly, tile_of = _seconds(read, bins)
+    seconds, lost, partly, tile_of = _seconds(read, bins, poll)
     seconds /= read.fractions
     counts = _counts(read, bins, tile_of)
     # Where pixels of negative brightness prevail, the sum stays, and the tile is left out.
@@ -252,20 +253,22 @@ def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
     return area, arf.fraction
 
 
-def _chips(read: _Read) -> list[ChipTiles]:
+def _chips(read: _Read, poll: Poll) -> list[ChipTiles]:
     """Return the exposures of the chips on the grid, each with its tiles, or those of all chips."""
     made = []
     for view in read.how.views:
+        poll()
         chosen = [number for number, tile in enumerate(read.tiles) if tile.chip == view.chip] or [
             number for number, tile in enumerate(read.tiles) if tile.chip is None]
         has_place = any(np.isfinite(read.tiles[number].ra_deg) for number in chosen)
         middles = read.middles[:, chosen] if has_place else None
-        made += [ChipTiles(part, chosen, middles, read.how.axis)
+        made += [ChipTiles(part, view.livetime_s, chosen, middles, read.how.axis)
                  for part in chip_exposures([view], read.grid, read.how.axis)]
     return made
 
 
-def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, ChipTiles]]:
+def _seconds(read: _Read, bins: BinPixels,
+             poll: Poll) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, ChipTiles]]:
     """Return the exposure of bins.
 
     These are mean seconds (bins, tiles), mean seconds on chips without tiles (bins,), which bins are seen in part
@@ -275,14 +278,15 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.b
     number = len(bins.numbers)
     seconds = np.zeros((number, len(tiles)))
     lost, far, by_area = np.zeros((3, number))
-    chips = _chips(read)
+    chips = _chips(read, poll)
     tile_of: dict[int, ChipTiles] = {}
     for pixels in read.on_sky.blocks(ExposedCells.of([chip.part for chip in chips], read.grid)):
+        poll()
         places, bin_of_all = pixels.on(read.grid), pixels.of(bins.labels)
         for chip in chips:
             seen, exposed = places.seconds_of(chip.part)
             bin_of = bin_of_all[seen]
-            by_area += np.bincount(bin_of, exposed, number)
+            by_area += np.bincount(bin_of, exposed / chip.livetime_s, number)
             exposed = pixels.weighed(exposed, seen)
             if not chip.chosen:
                 lost += np.bincount(bin_of, exposed, number)
@@ -301,24 +305,7 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.b
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
              "of the nearest tile, or from the optical axis where a tile has no place: areas change over such a "
              "distance; give more tiles")
-    return seconds / bins.pixels[:, None], lost / bins.pixels, _seen_in_part(read, bins, by_area), tile_of
-
-
-def _seen_in_part(read: _Read, bins: BinPixels, exposed: Floats) -> NDArray[np.bool_]:
-    """Return which bins (bins,) are seen, but by less than `LEAST_SEEN` of their area times vignetting.
-
-    ``exposed`` is the sum over the pixels of each bin of their exposure with vignetting, (bins,) s.
-    """
-    live_s = max((view.livetime_s for view in read.how.views), default=0.0)
-    partly: NDArray[np.bool_] = (exposed > 0) & (exposed < LEAST_SEEN * live_s * bins.pixels)
-    if not partly.any():
-        return partly
-    chosen = np.where(np.append(partly, False)[bins.labels], bins.labels, -1)
-    whole = np.zeros(len(partly))
-    for pixels in replace(read.on_sky, bins=replace(bins, labels=chosen)).blocks():
-        vignetting = acis.vignetting(off_axis_arcmin(pixels.x, pixels.y, read.how.axis))
-        whole += np.bincount(pixels.of(chosen), vignetting, len(partly))
-    return partly & (exposed < LEAST_SEEN * live_s * whole)
+    return seconds / bins.pixels[:, None], lost / bins.pixels, read.on_sky.seen_in_part(by_area, read.how.axis), tile_of
 
 
 def _soft(events: Events, name: VirtualFile) -> Events:

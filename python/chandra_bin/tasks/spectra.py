@@ -1,6 +1,7 @@
 """Spectra of the bins of a binmap, one set of files per observation."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ from chandra_bin.fits.virtual import Name, VirtualFile, named_files
 from ._bin_pixels import BinPixels, areas_in, read_bin_pixels
 from ._blanksky import ParticleCounts, checked_chips, need_on_sky, scale_by_particles
 from ._common import Parameters, about, ecsv, has_sky_filter, history, listed, reporting
-from ._in_order import in_order
+from ._in_order import Poll, in_order
 from ._own_skies import check_skies, header_of
 from ._pha import PhaWriter
 from .inputs import files_of, plain_name
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 # BACKSCAL is a fraction of the plane of sky coordinates.
 _SKY_PIXELS = 8192**2
+# Observations that are in memory at once: their spectra are large, and reading takes most of the time.
+_MOST_ITEMS = 2
 # File with the spectra of all bins of an observation, in one table.
 ALL_BINS = "spectra.fits"
 _COORDINATES = ("x", "y", "ccd_id")
@@ -139,7 +142,8 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
     group : least counts of a group in ``xaf_N_grp.pi``.
     each_bin : whether to write files of each bin in addition to the table of all bins.
     mask, exclude, keep : as for `bin_image`: events and areas of excluded pixels are left out.
-    threads : number of threads, which changes no result: an observation is read while others are computed.
+    threads : number of threads, which changes no result: an observation is read while another is
+        computed, and at most two are in memory.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
     ``spectra.fits`` has those of all bins in one table (type II), which ``chandra-bin fit`` reads; ``spectra.ecsv`` has
@@ -165,15 +169,16 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                  ) as outputs:
         bins = read_bin_pixels(binmap, mask, exclude, keep)
         items = list(zip(obsids, names, backgrounds, strict=True))
-        found = in_order(items, partial(_read, bins), lambda read: (read, read.areas_of(bins)), threads)
         made = []
-        for obsid, name, behind in reporting(items):
-            read, areas = next(found)
-            parameters = {
-                "events": plain_name(name), "binmap": plain_name(binmap),
-                "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
-                "exclude": tuple(exclude), "keep": tuple(keep)}
-            made.append(_write(outputs, folders[obsid], read, areas, bins, group if each_bin else None, parameters))
+        with closing(in_order(items, partial(_read, bins), partial(_with_areas, bins), threads, _MOST_ITEMS)) as found:
+            for obsid, name, behind in reporting(items):
+                parameters = {
+                    "events": plain_name(name), "binmap": plain_name(binmap),
+                    "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
+                    "exclude": tuple(exclude), "keep": tuple(keep)}
+                # No name holds an observation that is written while the next is read.
+                made.append(_write(outputs, folders[obsid], *next(found), bins, group if each_bin else None,
+                                   parameters))
     return made
 
 
@@ -200,6 +205,10 @@ def _read(bins: BinPixels, which: tuple[int, VirtualFile, Sequence[VirtualFile]]
     if not any(exposures.values()):
         warn(f"{name}: has no good time: EXPOSURE is 0")
     return _Read(obsid, source, background, exposures, areas_in(source.coords, ImageCoords(bins.image.header)))
+
+
+def _with_areas(bins: BinPixels, read: _Read, _poll: Poll) -> tuple[_Read, Floats]:
+    return read, read.areas_of(bins)
 
 
 def _write(outputs: Outputs, folder: Path, read: _Read, areas: Floats, bins: BinPixels, group: int | None,
