@@ -60,9 +60,9 @@ def _complete_bins(context: click.Context, _option: click.Parameter, incomplete:
               help="Weigh the tiles of a bin by its events of 0.5 - 2 keV, or by exposed area.")
 @click.option("--min-weight-counts", type=click.IntRange(min=1), metavar="N", default=100, show_default=True,
               help="Bins with fewer such events are weighed by exposed area.")
-@file_option("--brightness", help="Image of smoothed net counts over exposure on the pixels of the binmap, as "
-             "contbin_smoothed.fits of 'bin --expmap', for bins that an observation sees in part.  [default: even in "
-             "each bin]")
+@file_option("--brightness", help="Image of smoothed net counts over exposure on the pixels of the binmap, for bins "
+             "that an observation sees in part: contbin_smoothed.fits of 'bin --expmap FILE --smooth-sn 10', in "
+             "another folder than the binmap's.  [default: even in each bin]")
 @click.option("--files", type=PATH, metavar="SPECTRA",
               help="Write ARF and RMF of the bins too, into this folder of their spectra: OBSID/xaf_N.arf, .rmf.")
 @click.option("--bins", metavar="N,N,...", shell_complete=_complete_bins,

@@ -97,8 +97,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS. Or this file and where it will be moved
         to, which the names in it are relative to.
     options : how the parts of a bin are weighed; None: the defaults.
-    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, such as
-        contbin_smoothed.fits of `bin_image` with an exposure map; None: even in each bin.
+    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, as
+        `write_brightness` makes it; None: even in each bin.
     files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
     threads : number of threads, which changes no result: an observation is read while others are computed.
