@@ -76,8 +76,8 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, threads: int |
             per_bin: str | None, files: Path | None, bins: str | None, **options: Any) -> None:
     """Find the responses of all bins of BINMAP in EVENTS, an event file or a @list of several observations.
 
-    Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT says on which, and for how many
-    seconds. Give the events, mask and regions that the spectra were made with, and one of --tiles, --per-bin, and
+    Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT lists these, with the seconds
+    on each. Give the events, mask and regions that the spectra were made with, and one of --tiles, --per-bin, and
     --arf with --rmf.
     """
     from chandra_bin.tasks.response_files import FilesOfBins

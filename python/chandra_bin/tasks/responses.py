@@ -193,8 +193,8 @@ class _Read:
     """Fractions of the time that the areas include, (tiles,)."""
     middles: Floats
     """(2, tiles) sky pixels of the events; NaN for tiles without a place."""
-    kept: Floats
-    """Vignetting at the middles, (tiles,)."""
+    vignetting: Floats
+    """That at the middles, (tiles,)."""
 
 
 def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTile],
@@ -289,7 +289,7 @@ def _seconds(read: _Read, bins: BinPixels) -> tuple[Floats, Floats, NDArray[np.b
             elif seen.size:
                 tile_of[chip.part.chip] = chip
                 nearest, arcmin = chip.nearest(pixels.x[seen], pixels.y[seen])
-                flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.kept[nearest], seconds.size)
+                flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.vignetting[nearest], seconds.size)
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), number)
     check_chips(tiles, tile_of, name)
