@@ -239,7 +239,7 @@ def test_tiles_of_negative_brightness_are_left_out_and_the_sum_stays(wide):
     assert seconds_of(uneven)[4] == pytest.approx(seconds_of(even)[4], rel=0.05)
 
 
-def test_the_brightness_is_net_counts_over_exposure(tmp_path):
+def write_images(folder):
     """Half of the exposure in half of the image, and a background of one count a pixel at a scale of 2."""
     exposure = np.full((64, 64), 1e8)
     exposure[:, :32] = 5e7
@@ -247,9 +247,13 @@ def test_the_brightness_is_net_counts_over_exposure(tmp_path):
     images = {"counts": np.random.default_rng(5).poisson(exposure * 2e-7) + 2, "exposure": exposure,
               "background": np.ones((64, 64)), "scale": np.full((64, 64), 2.0)}
     for name, pixels in images.items():
-        fits.writeto(tmp_path / f"{name}.fits", pixels)
-    files = ImageFiles(background=tmp_path / "background.fits", background_scale=tmp_path / "scale.fits",
-                       expmap=tmp_path / "exposure.fits")
+        fits.writeto(folder / f"{name}.fits", pixels)
+    return exposure, ImageFiles(background=folder / "background.fits", background_scale=folder / "scale.fits",
+                                expmap=folder / "exposure.fits")
+
+
+def test_the_brightness_is_net_counts_over_exposure(tmp_path):
+    exposure, files = write_images(tmp_path)
     write_brightness(tmp_path / "counts.fits", files, tmp_path / "out.fits")
     made = fits.getdata(tmp_path / "out.fits")
     assert np.isnan(made[:, 0]).all()
@@ -258,3 +262,14 @@ def test_the_brightness_is_net_counts_over_exposure(tmp_path):
     assert made[:, 32:].mean() == pytest.approx(expected, rel=0.02)
     with pytest.raises(InputError, match="a brightness needs the exposure map"):
         write_brightness(tmp_path / "counts.fits", ImageFiles(), tmp_path / "no.fits")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_command_of_the_warning_makes_the_same_image(tmp_path):
+    _, files = write_images(tmp_path)
+    write_brightness(tmp_path / "counts.fits", files, tmp_path / "out.fits")
+    assert run(["bin", str(tmp_path / "counts.fits"), "-o", str(tmp_path / "bright"), "--smooth-sn", "10", "-q",
+                "--expmap", str(files.expmap), "--background", str(files.background), "--background-scale",
+                str(files.background_scale)]) == 0
+    np.testing.assert_array_equal(*(fits.getdata(tmp_path / name)
+                                    for name in ("out.fits", "bright/contbin_smoothed.fits")))

@@ -348,6 +348,14 @@ def test_responses_that_changed_after_their_weights_are_refused(cluster, copied,
     assert not Path("other.ecsv").exists()
 
 
+def test_files_of_responses_without_checksums_are_of_an_earlier_version(copied, capsys):
+    with fits.open(copied / "responses.fits") as hdus:
+        columns = [column for column in hdus["TILES"].columns if column.name not in ("ARF_ID", "RMF_ID")]
+        hdus[hdus.index_of("TILES")] = fits.BinTableHDU.from_columns(columns, name="TILES")
+        hdus.writeto("responses.fits", overwrite=True)
+    assert "responses.fits: was made by an earlier version: run 'chandra-bin responses' again" in error_of(capsys, *FIT)
+
+
 @pytest.mark.parametrize(("command", "classes"), [
     ("fit", (ModelOptions, FitOptions)), ("session", (ModelOptions, FitOptions)), ("maps", (DepthOptions,))])
 def test_the_help_of_options_states_their_units(capsys, command, classes):

@@ -10,6 +10,8 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, QTable
 
 from chandra_bin.cli import run
+from chandra_bin.errors import InputError
+from chandra_bin.tasks.paint import paint_table
 from files import listing, write_fits
 
 MAP = np.array([[0, 0, 1], [-1, 2, 1]], "i4")
@@ -124,9 +126,15 @@ def test_bins_without_a_row_are_warned_of(capsys):
 
 def test_columns_are_chosen():
     QTable({"bin": [0, 1, 2], "kT": [1.0, 2, 3], "Z": [4.0, 5, 6], "norm": [7.0, 8, 9]}).write("t.ecsv")
-    assert run(["paint", "--table", "t.ecsv", "--columns", "norm,kT", "-o", "out", "-q"]) == 0
+    assert run(["paint", "--table", "t.ecsv", "--columns", "norm, kT", "-o", "out", "-q"]) == 0
     assert listing("out") == ["kT_out.fits", "norm_out.fits"]
     np.testing.assert_array_equal(fits.getdata("out/norm_out.fits"), values(7, 8, 9))
+
+
+def test_an_empty_choice_of_columns_is_refused():
+    Path("t.csv").write_text("bin,kT\n0,1\n1,2\n2,9\n")
+    with pytest.raises(InputError, match=r"t\.csv: no column is chosen"):
+        paint_table(Path("binmap.fits"), Path("t.csv"), columns=[])
 
 
 def test_a_table_of_another_binmap_is_refused(capsys):
@@ -167,6 +175,9 @@ BAD = {
     "unknown column": (["--table", "twins.csv", "--columns", "a,kt"],
                        "twins.csv: has no column kt, only bin, a, kT, word; do you mean kT?"),
     "column of words": (["--table", "twins.csv", "--columns", "word"], "twins.csv: the column word holds no numbers"),
+    "no column chosen": (["--table", "twins.csv", "--columns", ""], "twins.csv: '' holds an empty name: give names of"),
+    "empty column": (["--table", "twins.csv", "--columns", "a,,kT"], "'a', '', 'kT' holds an empty name"),
+    "column bin": (["--table", "twins.csv", "--columns", "bin"], "the column bin holds the numbers of the bins"),
     "columns without a table": (["--columns", "a"], "--columns chooses those of --table: give both"),
     "list and table": (["--table", "twice.csv", "-l", "alone.txt"], "exclude each other"),
 }

@@ -199,9 +199,12 @@ def test_the_files_of_the_model_are_looked_for(tmp_path, monkeypatch):
     assert (found["AtomDB"].state, found["AtomDB"].is_needed) == ("missing", False)
     assert "fetch them from atomdb.org and give their folder" in found["AtomDB"].brings
     values = {"name": "a", "cluster_directory": ".", "obs_ids": ["1"], "spectra": True, "redshift": 0.1}
-    for name, more, state in (("one", {"apec": "../tables"}, "missing"), ("two", {"model": "brems"}, "ok"),
+    tiles = {"response_tiles": "tiles.ecsv"}
+    for name, more, state in (("one", {"apec": "../tables", **tiles}, "missing"),
+                              ("two", {"model": "brems", **tiles}, "ok"),
                               ("three", {"apec": "../tables", "spectra": False}, None),
-                              ("four", {"apec": "../tables", "engine": "native"}, None)):
+                              ("four", {"apec": "../tables", "engine": "native"}, None),
+                              ("five", {"apec": "../tables"}, None)):  # without CIAO no fit is planned
         write_config(tmp_path / name, values | more)
         model = found_in(tmp_path / name).get("model")
         assert (model and model.state) == state

@@ -198,6 +198,17 @@ def test_a_changed_setting_makes_dependent_tasks_again(work, name):
     assert runner.run(work).ran == ()
 
 
+def test_a_setting_that_records_lack_makes_tasks_again_unless_it_has_its_default(work):
+    """As the records of an earlier version, which did not have the setting."""
+    file = work / ".chandra-bin/state.json"
+    content = json.loads(file.read_text())
+    assert content["tasks"]["bin"]["settings"].pop("contours") == "flux"
+    file.write_text(json.dumps(content))
+    assert {each.kind for each in runner.status(work)} == {"done"}
+    change_settings(work, contours="counts")
+    assert {each.task.name: each.why for each in runner.status(work)}["bin"] == "contours is new: 'counts'"
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_the_order_of_observations_is_that_of_merged_events(work):
     change_settings(work, obs_ids=["90002", "90001"])

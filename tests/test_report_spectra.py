@@ -30,14 +30,14 @@ def scene():
     return grouped_spectra(spectra, TEMPLATES, result, np.tile(OBSIDS, 3)), result
 
 
-def folder_of(spectra, result):
+def folder_of(spectra, result, ids=None):
     """What the report reads from a folder: spectra, fits, and two responses of each data set, by 3 to 1."""
     sets = np.repeat(np.arange(spectra.bin.size), 2)
     tiles = tuple(ResponseTile(obsid, 7, np.nan, np.nan, Path(f"{obsid}_{n}.arf"), Path("acis.rmf"))
                   for obsid in OBSIDS for n in range(2))
     tile = 2 * np.searchsorted(OBSIDS, spectra.obsid[sets]) + np.tile([0, 1], spectra.bin.size)
     weights = ResponseWeights(tiles, spectra.bin[sets], spectra.obsid[sets], tile,
-                              np.tile([3000.0, 1000.0], spectra.bin.size), np.zeros(sets.size, int))
+                              np.tile([3000.0, 1000.0], spectra.bin.size), np.zeros(sets.size, int), ids=ids or {})
     problems = []
     return SimpleNamespace(grouped_spectra=lambda: spectra, fit=lambda: result, response_weights=lambda: weights,
                            problem=problems.append, problems=problems,
@@ -85,6 +85,12 @@ def test_spectra_are_packed_with_their_models(scene):
                          ("exposure", spectra.exposure_s), ("ratio", spectra.off_ratio)):
         np.testing.assert_allclose(arrays[name], theirs, rtol=5e-4)
     assert texts["responses"][5] == "90002_0.arf 75%, 90002_1.arf 25%"
+
+
+@pytest.mark.parametrize(("weight", "seen"), [("BRIGHTNESS", "light"), ("AREA", "area"), (None, "bin")])
+def test_shares_are_named_after_what_weighs_the_pixels(scene, weight, seen):
+    ids = {} if weight is None else {"PIXWT": weight}
+    assert packed_spectra(folder_of(*scene, ids), 3)["seen"] == seen
 
 
 def test_a_fit_has_two_digits_of_its_errors(scene):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,6 +20,8 @@ from chandra_bin.cli import run
 from chandra_bin.events.gti_files import read_gti
 from chandra_bin.events.reader import read_events
 from chandra_bin.fits.subspace import read_subspace
+from chandra_bin.pipeline.config import read_config
+from chandra_bin.pipeline.survey import begin, survey
 from chandra_bin.regions import read_regions
 from chandra_bin.simulate import _islands, _photons, tables
 from chandra_bin.simulate import _telescope as telescope
@@ -456,7 +459,11 @@ def test_the_folder_of_a_plasmas_tables_is_recorded(tmp_path, monkeypatch):
     assert run(["simulate", "sim", "--obsids", "1", "--exposure", "30", "--counts", "20", "--blank-sky", "0",
                 "--model", "apec", "--apec", "atomdb", "-q"]) == 0
     settings = json.loads((tmp_path / "sim/simulation.json").read_text())["settings"]
-    assert (settings["model"], settings["apec"]) == ("apec", "atomdb")
+    assert (settings["model"], settings["apec"]) == ("apec", "../atomdb")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    begin(survey(Path("../sim")), Path("work"))
+    assert read_config(Path("work")).settings.apec == "../../atomdb"
 
 
 @pytest.mark.full

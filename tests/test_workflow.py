@@ -146,14 +146,17 @@ def test_a_pending_task_has_a_reason(change, why):
 @pytest.mark.parametrize(("engine", "version", "settings", "inputs", "why"), [
     ("ciao", "1", {}, ["first"], "was made by native, but ciao is selected"),
     ("native", "2", {}, ["first"], "was made by chandra-bin 1"),
-    ("native", "1", {"sn": 5}, ["first"], "sn was None, now 5"),
+    ("native", "1", {"sn": 5}, ["first"], "sn is new: 5"),
+    ("native", "1", {"apec": "tables"}, ["first"], "apec is new: 'tables'"),
+    ("native", "1", {"apec": None}, ["first"], None),
     ("native", "1", {}, ["first", "second"], "second is new"),
     ("native", "1", {}, [], "first is no longer used"),
     ("native", "1", {}, ["first"], None),
 ])
 def test_a_task_is_made_again_if_its_recipe_changes(engine, version, settings, inputs, why):
     run()
-    recipe = Recipe(engine, {"chandra-bin": version}, settings, lambda: [Path(name).resolve() for name in inputs])
+    recipe = Recipe(engine, {"chandra-bin": version}, settings, lambda: [Path(name).resolve() for name in inputs],
+                    defaults={"apec": None})
     assert why_not_done(State(Path.cwd()), "a", recipe) == why
 
 

@@ -164,7 +164,8 @@ class _Run(Runner[_Binning]):
         self._order, self._meter = order, meter
         folder = session.state.work
         files = _inputs(order.row)
-        self._recipe = Recipe("native", _versions(), _settings(order.row, folder), lambda: files)
+        self._recipe = Recipe("native", _versions(), _settings(order.row, folder), lambda: files,
+                              defaults=asdict(Row.options) | asdict(Row.products))
         self.has_run = False
         self.kept: Sequence[str] = ()
 

@@ -25,7 +25,7 @@ from ._command import (
 @clobber_option
 def command(infile: Path, outfile: Path | None, out: Path | None, quiet: bool,
             clobber: bool) -> None:
-    """Copy INFILE, filtered and binned as its virtual name says, to OUTFILE (as CIAO's dmcopy).
+    """Copy INFILE, filtered and binned as its virtual name states, to OUTFILE (as CIAO's dmcopy).
 
     \b
     chandra-bin copy 'evt2.fits[energy=500:7000,ccd_id=0:3][bin sky=4]' img.fits

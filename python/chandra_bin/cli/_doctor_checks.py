@@ -185,7 +185,7 @@ def _model(folder: Path) -> Iterator[Finding]:
         try:
             settings = read_config(folder).settings
             check_fits(settings, folder)
-            if wants_fits(settings):
+            if wants_fits(settings, folder):
                 yield Finding(what, "ok", settings.model, f"{brings}: its files are found")
         except InputError as error:
             yield Finding(what, "missing", "", f"{brings}: {error}")

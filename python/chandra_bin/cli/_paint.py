@@ -52,7 +52,7 @@ def command(binmap: Path, table: Path | None, columns: str | None, input_dir: Pa
 
     with progress_reporter(quiet, "painting"):
         if table is not None:
-            names = None if columns is None else columns.split(",")
+            names = None if columns is None else [each.strip() for each in columns.split(",")]
             files = paint_table(binmap, table, columns=names, output_dir=output_dir, suffix=suffix, compress=compress,
                                 clobber=clobber)
         else:

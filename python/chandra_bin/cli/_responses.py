@@ -60,9 +60,9 @@ def _complete_bins(context: click.Context, _option: click.Parameter, incomplete:
               help="Weigh the tiles of a bin by its events of 0.5 - 2 keV, or by exposed area.")
 @click.option("--min-weight-counts", type=click.IntRange(min=1), metavar="N", default=100, show_default=True,
               help="Bins with fewer such events are weighed by exposed area.")
-@file_option("--brightness", help="Image of smoothed net counts over exposure on the pixels of the binmap, as "
-             "contbin_smoothed.fits of 'bin --expmap', for bins that an observation sees in part.  [default: even in "
-             "each bin]")
+@file_option("--brightness", help="Image of smoothed net counts over exposure on the pixels of the binmap, for bins "
+             "that an observation sees in part: contbin_smoothed.fits of 'bin --expmap FILE --smooth-sn 10', in "
+             "another folder than the binmap's.  [default: even in each bin]")
 @click.option("--files", type=PATH, metavar="SPECTRA",
               help="Write ARF and RMF of the bins too, into this folder of their spectra: OBSID/xaf_N.arf, .rmf.")
 @click.option("--bins", metavar="N,N,...", shell_complete=_complete_bins,
@@ -76,8 +76,8 @@ def command(events: "list[VirtualFile]", binmap: Path, out: Path, threads: int |
             per_bin: str | None, files: Path | None, bins: str | None, **options: Any) -> None:
     """Find the responses of all bins of BINMAP in EVENTS, an event file or a @list of several observations.
 
-    Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT says on which, and for how many
-    seconds. Give the events, mask and regions that the spectra were made with, and one of --tiles, --per-bin, and
+    Each bin lies on some tiles of the detector, places with an ARF and an RMF: OUT lists these, with the seconds
+    on each. Give the events, mask and regions that the spectra were made with, and one of --tiles, --per-bin, and
     --arf with --rmf.
     """
     from chandra_bin.tasks.response_files import FilesOfBins

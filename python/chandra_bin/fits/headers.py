@@ -45,7 +45,7 @@ def add_history(header: "Header", lines: Iterable[str]) -> None:
         header.add_history(printable(line).encode("ascii", "backslashreplace").decode())
 
 
-def header_of(keywords: Mapping[str, Any]) -> "Header":
+def new_header(keywords: Mapping[str, Any]) -> "Header":
     """Return a header with these keywords, whose values may be ``(value, comment)``; `Header.update` is slower."""
     from astropy.io.fits import Card, Header
 

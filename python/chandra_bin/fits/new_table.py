@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .headers import header_of
+from .headers import new_header
 from .tables import Rows
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def new_table(columns: Sequence[NewColumn], first: Mapping[str, object] | None =
         part = slice(start, start + _ROWS)
         for column, each in zip(columns, values, strict=True):
             rows[column.name][part] = each[part]
-    return header_of(cards | dict(last or {})), rows
+    return new_header(cards | dict(last or {})), rows
 
 
 def _bits(values: ArrayLike) -> NDArray[np.uint8]:

@@ -248,6 +248,11 @@ class Settings(BaseModel):
         values = self.model_dump(mode="json")
         return {name: self.contour_sn if name == "smooth_sn" else values[name] for name in names}
 
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the defaults of the settings that have one."""
+        return {name: each.default for name, each in cls.model_fields.items() if not each.is_required()}
+
 
 @dataclass(frozen=True)
 class Config:

@@ -7,6 +7,8 @@ from chandra_bin.errors import InputError
 from chandra_bin.spectral.models import PLASMAS, ModelOptions, check_model
 
 from .config import Settings
+from .engines import makes_tiles
+from .layout import Layout
 
 
 def model_of(settings: Settings, work: Path) -> ModelOptions:
@@ -18,15 +20,19 @@ def model_of(settings: Settings, work: Path) -> ModelOptions:
                         apec=None if settings.apec is None else work / settings.apec)
 
 
-def wants_fits(settings: Settings) -> bool:
-    """Return whether the settings ask for fits, if the observations have blank skies and CIAO is there to help."""
-    has_responses = settings.response_tiles is not None or (settings.tiles_per_chip > 0 and settings.engine != "native")
-    return settings.spectra and settings.redshift is not None and has_responses
+def wants_fits(settings: Settings, work: Path) -> bool:
+    """Return whether fits are planned in the folder ``work``, if the observations have blank skies.
+
+    The settings ask for them, and there are responses or CIAO makes them.
+    """
+    if not settings.spectra or settings.redshift is None:
+        return False
+    return settings.response_tiles is not None or makes_tiles(settings, Layout.of(work, settings).made_tiles)
 
 
 def check_fits(settings: Settings, work: Path) -> None:
-    """Raise `InputError` where the settings ask for fits, and the files of the model or the engine are missing."""
-    if not wants_fits(settings):
+    """Raise `InputError` where fits are planned, and the files of the model or the engine are missing."""
+    if not wants_fits(settings, work):
         return
     try:
         check_model(model_of(settings, work))

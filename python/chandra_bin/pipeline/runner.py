@@ -155,7 +155,7 @@ class Pipeline:
                  and (record.engine, engine) == ("ciao", "native"))
         made_by = "ciao" if stays else engine
         return Recipe(made_by, versions_at_hand(made_by), self.settings.chosen(task.settings),
-                      partial(inputs_of, task), may_read_less=stays)
+                      partial(inputs_of, task), may_read_less=stays, defaults=self.settings.defaults())
 
 
 def inputs_of(task: Task) -> list[Path]:

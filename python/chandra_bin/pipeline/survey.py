@@ -175,14 +175,14 @@ def _of_simulation(work: Path, directory: Path) -> dict[str, Any]:
     try:
         simulated = json.loads((directory / SIMULATION).read_text(encoding="utf-8"))["settings"]
         model = {name: simulated[name] for name in ("redshift", "nh", "model")}
-        apec = simulated["apec"]
+        apec = None if simulated["apec"] is None else directory / simulated["apec"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     tiles = directory / TRUE_RESPONSES
     if not tiles.is_file() or not model["redshift"] > 0:
         return {}
-    if apec is not None and Path(apec).is_dir():
-        model["apec"] = _path_from(work, Path(apec))
+    if apec is not None and apec.is_dir():
+        model["apec"] = _path_from(work, apec)
     return {"spectra": True, "response_tiles": f"{_path_from(work, directory)}/{TRUE_RESPONSES}", **model}
 
 

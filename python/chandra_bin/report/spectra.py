@@ -9,10 +9,13 @@ import numpy as np
 from chandra_bin.acis.channels import PI_WIDTH_EV
 from chandra_bin.spectral.grouped import LEAST_CHANNELS, LEAST_COUNTS, GroupedSpectra
 from chandra_bin.spectral.results import FitResult
+from chandra_bin.spectral.weights import ResponseWeights
 
 from .collect import Folder
 from .packed import deflated, packed_arrays, rounded
 
+# What an observation sees a share of, by what weighs the pixels of a bin (PIXWT).
+_SEEN = {"BRIGHTNESS": "light", "AREA": "area"}
 # Number of responses of a bin in an observation that are named; the others are counted.
 _MOST_RESPONSES = 4
 # Parameters that can be free or tied, and their labels.
@@ -40,10 +43,12 @@ def packed_spectra(folder: Folder, bins: int) -> dict[str, Any] | None:
         "size": np.diff(spectra.offsets), "channel": spectra.channel, "counts": spectra.counts,
         "exposure": rounded(spectra.exposure_s), "share": rounded(spectra.share), "ratio": rounded(spectra.off_ratio),
         "background": rounded(spectra.background), "model": rounded(spectra.model)}
+    weights = folder.response_weights()
     texts = {"fits": {number: _fit_texts(fit, place) for place, number in enumerate(fit.bin.tolist())},
-             "responses": _responses(folder, spectra)}
+             "responses": [] if weights is None else _responses(weights, spectra)}
     return {"obsids": obsids.tolist(), "end": int(spectra.end.max()), "width": PI_WIDTH_EV / 1000,
             "least": LEAST_COUNTS, "least_of_one": _LEAST_OF_ONE, "ev": round(LEAST_CHANNELS * PI_WIDTH_EV),
+            "seen": "bin" if weights is None else _SEEN.get(weights.ids.get("PIXWT", ""), "bin"),
             "band": f"{spectra.low_kev.min():.2g} - {spectra.high_kev.max():.2g} keV",
             "texts": deflated(json.dumps(texts, separators=(",", ":")).encode()), **packed_arrays(arrays)}
 
@@ -101,11 +106,8 @@ def _raised(power: int) -> str:
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _responses(folder: Folder, spectra: GroupedSpectra) -> list[str]:
-    """Return the responses of each data set with their shares, as texts; empty where their file does not exist."""
-    weights = folder.response_weights()
-    if weights is None:
-        return []
+def _responses(weights: ResponseWeights, spectra: GroupedSpectra) -> list[str]:
+    """Return the responses of each data set with their shares, as texts."""
     of: dict[tuple[int, int], list[tuple[float, str]]] = {}
     for number, obsid, tile, seconds in zip(weights.bin.tolist(), weights.obsid.tolist(), weights.tile.tolist(),
                                             weights.seconds.tolist(), strict=True):

@@ -20,6 +20,8 @@ from chandra_bin.fits.tables import open_fits, write_empty_primary, write_rows
 
 _TILES, _WEIGHTS, _BINS = "TILES", "WEIGHTS", "BINS"
 _KEYWORDS = ("BINMAPID", "BINUSED", "CALIB", "PIXWT")
+# Columns of TILES that files of earlier versions lack.
+_CHECKSUMS = ("ARF_ID", "RMF_ID")
 _ANY_CHIP = -1
 # Length of checksums of files.
 _CHECKSUM = 16
@@ -121,8 +123,10 @@ class ResponseWeights:
                              strict=True))
             made = cls(known, bins, obsids, tile, np.asarray(weights["SECONDS"], np.float64), counts, areas, ids)
         except KeyError as error:
-            raise InputError(f"{path}: has no column {error.args[0]}: give the file that 'chandra-bin responses' wrote"
-                             ) from None
+            what = ("was made by an earlier version: run 'chandra-bin responses' again, or 'chandra-bin run' in a "
+                    "pipeline" if error.args[0] in _CHECKSUMS else
+                    f"has no column {error.args[0]}: give the file that 'chandra-bin responses' wrote")
+            raise InputError(f"{path}: {what}") from None
         wrong = (made.tile < 0) | (made.tile >= len(known)) | ~(np.isfinite(made.seconds) & (made.seconds >= 0))
         if wrong.any():
             row = int(np.argmax(wrong))

@@ -23,8 +23,9 @@ from .inputs import files_of, read_on_grid, refuse_filled
 LEAST_SEEN = 0.9
 # The brightness of a bin is noise where its negative pixels sum to this part of its positive ones.
 _MOST_NEGATIVE = 0.5
-_REMEDY = ("smoothed net counts over exposure on the pixels of the binmap, such as contbin_smoothed.fits of "
-           "'chandra-bin bin --expmap'")
+# The contours of bins are smoothed too much: within a bin they are nearly even.
+_REMEDY = ("contbin_smoothed.fits of 'chandra-bin bin' with the same images, --expmap and --smooth-sn 10, in another "
+           "folder than the binmap's")
 
 
 def write_brightness(image: Path, files: ImageFiles, out: Path, *, sn: float = 10.0, threads: int = 1,

@@ -59,10 +59,10 @@ def paint_table(binmap: Path, table: Path, *, columns: Sequence[str] | None = No
                 suffix: str = "_out.fits", compress: bool = False, clobber: bool = False) -> list[Path]:
     """Paint numeric columns of a CSV, ECSV or FITS table that has a column ``bin``.
 
-    ``columns`` are the names of some columns; None: every numeric one. Images are like those of `paint_fits`, named
-    after the columns, with the columns' units as BUNIT. A table of this package holds a checksum of its binmap
-    (binmap_id): it is refused with another binmap. Other tables are refused for bins that the binmap lacks; bins
-    without a row raise a warning.
+    ``columns`` are the names of some columns, at least one; None: every numeric one. Images are like those of
+    `paint_fits`, named after the columns, with the columns' units as BUNIT. A table of this package holds a checksum
+    of its binmap (binmap_id): it is refused with another binmap. Other tables are refused for bins that the binmap
+    lacks; bins without a row raise a warning.
     """
     values = _read_table(table, columns)
     return _paint(binmap, values, output_dir, suffix, compress, clobber, {"table": table})
@@ -180,11 +180,8 @@ def _read_table(path: Path, wanted: Sequence[str] | None) -> _Values:
     if len(set(numbers)) < len(numbers):
         twice = next(b for b in numbers if numbers.count(b) > 1)
         raise InputError(f"{path}: bin {twice} has more than one row")
-    for name in wanted or ():
-        if name not in columns:
-            raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}{did_you_mean(name, columns)}")
-        if not _holds_numbers(columns[name][0]):
-            raise InputError(f"{path}: the column {name} holds no numbers: choose others")
+    if wanted is not None:
+        _check_choice(path, wanted, columns)
     names = [name for name in columns if name != "bin"] if wanted is None else wanted
     quantities = {name: Quantity(dict(zip(numbers, _floats(columns[name][0]), strict=True)), columns[name][1])
                   for name in names if _holds_numbers(columns[name][0])}
@@ -195,6 +192,22 @@ def _read_table(path: Path, wanted: Sequence[str] | None) -> _Values:
     parameters = meta.get("parameters")
     known_id = parameters.get("binmap_id") if isinstance(parameters, dict) else None
     return _Values(quantities, path, numbers, None if known_id is None else str(known_id))
+
+
+def _check_choice(path: Path, wanted: Sequence[str], columns: Mapping[str, Any]) -> None:
+    """Raise `InputError` for columns that cannot be painted, and where none is chosen."""
+    if not all(wanted):
+        raise InputError(f"{path}: {', '.join(map(repr, wanted))} holds an empty name: give names of columns, such as "
+                         "kT,norm")
+    if not wanted:
+        raise InputError(f"{path}: no column is chosen: give names of columns, or no list for all columns of numbers")
+    for name in wanted:
+        if name not in columns:
+            raise InputError(f"{path}: has no column {name}, only {', '.join(columns)}{did_you_mean(name, columns)}")
+        if name == "bin":
+            raise InputError(f"{path}: the column bin holds the numbers of the bins: choose others")
+        if not _holds_numbers(columns[name][0]):
+            raise InputError(f"{path}: the column {name} holds no numbers: choose others")
 
 
 def _holds_numbers(values: Any) -> bool:

@@ -96,8 +96,8 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     out : the file that `fit_spectra_files` reads: blocks TILES and WEIGHTS. Or this file and where it will be moved
         to, which the names in it are relative to.
     options : how the parts of a bin are weighed; None: the defaults.
-    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, such as
-        contbin_smoothed.fits of `bin_image` with an exposure map; None: even in each bin.
+    brightness : image of smoothed net counts over exposure on the pixels of the binmap, in any unit, as
+        `write_brightness` makes it; None: even in each bin.
     files : files of the bins to write, too; None: none.
     mask, exclude, keep : those that the spectra were made with.
     threads : number of threads, which changes no result: an observation is read while others are computed.
@@ -193,8 +193,8 @@ class _Read:
     """Fractions of the time that the areas include, (tiles,)."""
     middles: Floats
     """(2, tiles) sky pixels of the events; NaN for tiles without a place."""
-    kept: Floats
-    """Vignetting at the middles, (tiles,)."""
+    vignetting: Floats
+    """That at the middles, (tiles,)."""
 
 
 def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTile],
@@ -293,7 +293,7 @@ def _seconds(read: _Read, bins: BinPixels,
             elif seen.size:
                 tile_of[chip.part.chip] = chip
                 nearest, arcmin = chip.nearest(pixels.x[seen], pixels.y[seen])
-                flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.kept[nearest], seconds.size)
+                flat = np.bincount(bin_of * len(tiles) + nearest, exposed / read.vignetting[nearest], seconds.size)
                 seconds += flat.reshape(seconds.shape)
                 far += np.bincount(bin_of, exposed * (arcmin > _FAR_ARCMIN), number)
     check_chips(tiles, tile_of, name)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -115,13 +116,19 @@ class _Writer:
         self._outputs.write(self._path(name), content)
 
     def finish(self, settings: SimulationSettings) -> None:
-        values = asdict(settings) | {"apec": None if settings.apec is None else str(settings.apec)}
+        values = asdict(settings) | {"apec": None if settings.apec is None else _from(self.folder, settings.apec)}
         content = {"program": program(), "settings": values, "files": [*sorted(self._names), _MARKER]}
         self._outputs.write(self.folder / _MARKER, json.dumps(content, indent=1) + "\n")
 
     def _path(self, name: str) -> Path:
         self._names.append(name)
         return self.folder / name
+
+
+def _from(folder: Path, path: Path) -> str:
+    """Return an absolute path as it is, and one that is relative to the current folder relative to ``folder``."""
+    # ".." leads to the true parent of a folder, not to that of a link.
+    return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
 
 
 def _files_there(folder: Path, clobber: bool) -> list[Path]:

@@ -120,7 +120,7 @@ class _OfBins:
     backscal: Floats
     exposure_s: Floats
     chips: Wholes
-    behind: NDArray[np.int32] | None
+    background: NDArray[np.int32] | None
     """Background spectra."""
     ratios: Floats | None
     """Scale of one background count."""
@@ -196,11 +196,11 @@ class _Read:
 
 
 def _read(bins: BinPixels, which: tuple[int, VirtualFile, Sequence[VirtualFile]]) -> _Read:
-    obsid, name, behind = which
-    source = _count(name, bins, particles=bool(behind))
+    obsid, name, skies = which
+    source = _count(name, bins, particles=bool(skies))
     _warn_of_sky_filters(name)
     _warn_of_nothing(source, name)
-    background = _read_background(behind, source, name, bins) if behind else None
+    background = _read_background(skies, source, name, bins) if skies else None
     exposures = _exposures(source, name)
     if not any(exposures.values()):
         warn(f"{name}: has no good time: EXPOSURE is 0")
@@ -221,39 +221,39 @@ def _write(outputs: Outputs, folder: Path, read: _Read, areas: Floats, bins: Bin
     header = source.events.header
     scales: dict[str, float | str] = {**bins.ids, **({} if background is None else background.keywords)}
     writer = PhaWriter(header, exposures, lines, background=False, keywords=scales)
-    behind_writer = PhaWriter(header, exposures, lines, background=True, keywords=scales)
+    background_writer = PhaWriter(header, exposures, lines, background=True, keywords=scales)
     spectra = source.spectra.sum(axis=0, dtype=np.int32)
-    behind_spectra = None if background is None else background.counted.spectra.sum(axis=0, dtype=np.int32)
+    background_spectra = None if background is None else background.counted.spectra.sum(axis=0, dtype=np.int32)
     ratios = None if background is None else background_ratios(
         background.counted.by_chip, background.scales, _scales_without_counts(background, chips))
-    made = _OfBins(bins.numbers, spectra, areas / _SKY_PIXELS, exposure, chips, behind_spectra, ratios)
+    made = _OfBins(bins.numbers, spectra, areas / _SKY_PIXELS, exposure, chips, background_spectra, ratios)
     if group is not None:
-        _write_each(outputs, folder, made, writer, behind_writer, group)
-    _write_table(outputs, folder / ALL_BINS, made, writer, behind_writer)
+        _write_each(outputs, folder, made, writer, background_writer, group)
+    _write_table(outputs, folder / ALL_BINS, made, writer, background_writer)
     outputs.write(folder / "spectra.ecsv", ecsv(table, {**parameters, "binmap_id": bins.ids["BINMAPID"]}))
     counts = int(spectra.sum(dtype=np.int64))
     return ObservationSpectra(read.obsid, folder, len(bins.numbers), counts, int(source.of_chip.sum()) - counts, table)
 
 
-def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter,
+def _write_each(outputs: Outputs, folder: Path, made: _OfBins, writer: PhaWriter, background_writer: PhaWriter,
                 group: int) -> None:
     """Write the spectra of each bin in its own files."""
     grouping, quality = group_counts(made.spectra, group)
     for i, number in enumerate(made.numbers):
         backscal = float(made.backscal[i])
-        behind_file = None if made.behind is None else f"xaf_{number}_bkg.pi"
+        background_file = None if made.background is None else f"xaf_{number}_bkg.pi"
         cards: Any = {"exposure_s": float(made.exposure_s[i]), "chip": int(made.chips[i]), "bin": number}
         outputs.write(folder / f"xaf_{number}.pi",
-                      writer.file(made.spectra[i], **cards, backscal=backscal, background=behind_file))
+                      writer.file(made.spectra[i], **cards, backscal=backscal, background=background_file))
         outputs.write(folder / f"xaf_{number}_grp.pi",
-                      writer.file(made.spectra[i], **cards, backscal=backscal, background=behind_file,
+                      writer.file(made.spectra[i], **cards, backscal=backscal, background=background_file,
                                   groups=(grouping[i], quality[i])))
-        if behind_file is not None and made.behind is not None and made.ratios is not None:
-            outputs.write(folder / behind_file,
-                          behind_writer.file(made.behind[i], **cards, backscal=backscal / float(made.ratios[i])))
+        if background_file is not None and made.background is not None and made.ratios is not None:
+            outputs.write(folder / background_file, background_writer.file(
+                made.background[i], **cards, backscal=backscal / float(made.ratios[i])))
 
 
-def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter, behind_writer: PhaWriter) -> None:
+def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter, background_writer: PhaWriter) -> None:
     """Write the spectra of all bins in one file."""
     from astropy.io.fits import Header
 
@@ -261,8 +261,8 @@ def _write_table(outputs: Outputs, path: Path, made: _OfBins, writer: PhaWriter,
     with outputs.open(path) as file:
         write_empty_primary(file, Header())
         writer.write_table(file, made.spectra, **cards, backscal=made.backscal)
-        if made.behind is not None and made.ratios is not None:
-            behind_writer.write_table(file, made.behind, **cards, backscal=made.backscal / made.ratios)
+        if made.background is not None and made.ratios is not None:
+            background_writer.write_table(file, made.background, **cards, backscal=made.backscal / made.ratios)
 
 
 def obsids_of(names: Sequence[VirtualFile]) -> list[int]:
@@ -414,8 +414,8 @@ def _table(source: _Counted, background: _Background | None, bins: BinPixels, ch
 
     def in_band(band_ev: tuple[float, float]) -> tuple[Wholes, Floats, Floats]:
         counts = source.in_band(band_ev)
-        behind = nothing if background is None else background.counted.in_band(band_ev)
-        return counts.sum(axis=0), *net_counts(counts, behind, scales)
+        blank = nothing if background is None else background.counted.in_band(band_ev)
+        return counts.sum(axis=0), *net_counts(counts, blank, scales)
 
     counts, net, net_error = in_band(BROAD_EV)
     (_, soft, soft_error), (_, hard, hard_error) = in_band(SOFT_EV), in_band(HARD_EV)

@@ -30,6 +30,8 @@ class Recipe:
     """Finds the files that the task reads. Raises `InputError` for a file that is missing."""
     may_read_less: bool = False
     """Whether a record with more inputs stays valid as long as those are unchanged."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of settings that a record does not name: of an earlier version, which did not have them."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,11 @@ def _changes_of_recipe(record: Record, recipe: Recipe) -> Iterator[str]:
     elif dict(record.versions) != {**record.versions, **recipe.versions}:
         yield f"was made by {', '.join(f'{name} {value}' for name, value in record.versions.items())}"
     for name, value in recipe.settings.items():
-        if name not in record.settings or record.settings[name] != value:
-            yield f"{name} was {record.settings.get(name)!r}, now {value!r}"
+        if name in record.settings:
+            if record.settings[name] != value:
+                yield f"{name} was {record.settings[name]!r}, now {value!r}"
+        elif name not in recipe.defaults or recipe.defaults[name] != value:
+            yield f"{name} is new: {value!r}"
 
 
 def _changes_of_inputs(work: Path, record: Record, recipe: Recipe, verify: bool) -> Iterator[str]:
