@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,16 +161,29 @@ def weights_of(folder, pixels):
     return made.reshape(3, 2, 3, 2).swapaxes(1, 2).reshape(9, 4)
 
 
+def _of_two_halves(columns, pixels):
+    """Brightness in which some columns of bin 3 are negative."""
+    made = np.ones_like(pixels)
+    made[60:120, :60] = 2
+    made[60:120, columns] = -0.8
+    return made
+
+
+def test_bins_of_tiles_that_are_negative_where_they_are_seen_are_warned_of(wide, capsys):
+    found = []
+    for columns in (slice(0, 30), slice(30, 60)):
+        brightness = _changed(wide, partial(_of_two_halves, columns))
+        bins = responses_of(wide, "--brightness", str(brightness)).bin
+        warned = "1 bin has a negative brightness where ObsID 90001 sees it" in capsys.readouterr().err
+        found.append((3 in bins, warned))
+    assert sorted(found) == [(False, True), (True, False)]
+
+
 @pytest.mark.parametrize("columns", [slice(0, 30), slice(30, 60)], ids=["left", "right"])
 @pytest.mark.parametrize("fraction", [0.9, 1.0])
 def test_the_area_gives_the_exposure_where_negative_pixels_give_none(of_each_bin, wide, capsys, columns, fraction):
     """Half of bin 3 is seen, with most of its negative pixels, or with few of them: more than the whole light."""
-    def change(pixels):
-        made = np.ones_like(pixels)
-        made[60:120, :60] = 2
-        made[60:120, columns] = -0.8
-        return made
-
+    change = partial(_of_two_halves, columns)
     for path in wide.glob("xaf_*.arf"):
         content = arf_content(replace(read_arf(path), fraction=fraction))
         path.unlink()

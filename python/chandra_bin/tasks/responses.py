@@ -218,7 +218,11 @@ def _observation(bins: BinPixels, options: WeightOptions, read: _Read,
     seconds /= read.fractions
     counts = _counts(read, bins, tile_of)
     # Where pixels of negative brightness prevail, the sum stays, and the tile is left out.
-    total, seconds = np.maximum(seconds.sum(axis=1), 0), np.maximum(seconds, 0)
+    total, seconds = seconds.sum(axis=1), np.maximum(seconds, 0)
+    if (dark := total < 0).any():
+        warn(f"{name}: {counted(int(dark.sum()), 'bin has', 'bins have')} a negative brightness where ObsID {obsid} "
+             f"sees it, and therefore no response there; the first is {bins.numbers[int(np.argmax(dark))]}")
+    total = np.maximum(total, 0)
     whole = seconds.sum(axis=1)
     seconds *= (total / np.where(whole > 0, whole, 1))[:, None]
     gone = lost > _MOST_LOST * (total + lost)
