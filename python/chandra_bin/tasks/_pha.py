@@ -122,7 +122,7 @@ def naming_responses(content: bytes, arf: str, rmf: str) -> bytes | None:
 
 
 def keyword_of(content: bytes, key: str) -> str:
-    """Return the first keyword of this name in the content of a PHA file, a text; empty where there is none."""
+    """Return the text of the first keyword of this name in the content of a PHA file; empty if it is missing."""
     from astropy.io.fits import Card
 
     place = _place_of(content, key)
