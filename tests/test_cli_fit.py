@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import itertools
+import re
 import shutil
 import warnings
 from dataclasses import fields
@@ -22,6 +24,7 @@ from chandra_bin.spectral.fit_table import read_fit
 from chandra_bin.spectral.grouped import GroupedSpectra
 from chandra_bin.spectral.models import ModelOptions
 from chandra_bin.spectral.weights import ResponseWeights, read_tiles
+from chandra_bin.tasks import response_files
 from chandra_bin.tasks.options import SimulationSettings
 from chandra_bin.tasks.response_files import write_response_files
 from chandra_bin.tasks.simulate import simulate_observations
@@ -288,6 +291,65 @@ def test_spectra_name_no_response_where_its_file_cannot_be_written(capsys):
     Path("spectra/90001/xaf_12.pi").write_bytes(before.replace(b"RESPFILE=", b"OTHER   ="))
     assert "xaf_12.pi: has no keywords ANCRFILE and RESPFILE" in error_of(capsys, *words, "--bins", "12", "--clobber")
     assert not Path("spectra/90001/xaf_12.arf").exists()
+
+
+FILES_OF_12 = ["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "-o", "other.fits",
+               "--files", "spectra", "--bins", "12", "--brightness", "flat.fits"]
+
+
+def change_during_work(monkeypatch, number, change):
+    """Change the spectrum of bin 12 in the first observation as another program does: when ARF ``number`` is made."""
+    fits.writeto("flat.fits", np.ones((100, 100)), fits.getheader("binmap.fits"))
+    arf_content, calls = response_files.arf_content, itertools.count(1)
+
+    def content(*arguments):
+        if next(calls) == number:
+            change(Path("spectra/90001/xaf_12.pi"))
+        return arf_content(*arguments)
+
+    monkeypatch.setattr(response_files, "arf_content", content)
+
+
+def _of_other_bins(spectrum):
+    spectrum.write_bytes(re.sub(rb"BINUSED = '.", b"BINUSED = 'z", spectrum.read_bytes()))
+
+
+def _made_again(spectrum):
+    spectrum.write_bytes(re.sub(rb"OBJECT  = '.", b"OBJECT  = 'z", spectrum.read_bytes()))
+
+
+def _a_folder(spectrum):
+    spectrum.unlink()
+    spectrum.mkdir()
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (_of_other_bins, "xaf_12.pi: is of other bins than other.fits: make both of one binmap"),
+    (_a_folder, "xaf_12.pi: cannot be read: "), (Path.unlink, "xaf_12.pi: cannot be read: no such file")])
+@pytest.mark.usefixtures("copied")
+def test_spectra_that_change_during_the_work_are_refused(capsys, monkeypatch, change, message):
+    change_during_work(monkeypatch, 1, change)
+    before = listing(".")
+    assert message in error_of(capsys, *FILES_OF_12)
+    assert [name for name in listing(".") if name != "spectra/90001/xaf_12.pi"] == [
+        name for name in before if name != "spectra/90001/xaf_12.pi"]
+
+
+@pytest.mark.usefixtures("copied")
+def test_spectra_that_are_made_again_during_the_work_stay_so(monkeypatch):
+    change_during_work(monkeypatch, 1, _made_again)
+    assert run([*FILES_OF_12, "-q"]) == 0
+    header = fits.getheader("spectra/90001/xaf_12.pi", 1)
+    assert (header["ANCRFILE"], header["OBJECT"][0]) == ("xaf_12.arf", "z")
+
+
+@pytest.mark.usefixtures("copied")
+def test_no_file_is_written_where_a_spectrum_cannot_be_replaced(capsys, monkeypatch):
+    """Found at the end, when the file of responses, the ARFs and the RMFs are complete."""
+    change_during_work(monkeypatch, 2, _a_folder)
+    before = listing(".")
+    assert "xaf_12.pi: is not a regular file and cannot be replaced" in error_of(capsys, *FILES_OF_12)
+    assert listing(".") == before
 
 
 def test_what_files_of_bins_need_is_checked_before_anything_is_written(copied, capsys):

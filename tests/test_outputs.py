@@ -55,6 +55,19 @@ def test_existing_files_are_refused_before_the_work(tmp_path):
     assert listing(tmp_path) == ["old.txt"]
 
 
+def test_files_that_are_written_again_may_exist_and_others_not(tmp_path):
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("old")
+    with Outputs([new], replaces=[old]) as outputs:
+        outputs.write(new, "new")
+        outputs.write(old, f"{old.read_text()}er")
+    assert (old.read_text(), new.read_text()) == ("older", "new")
+    with pytest.raises(OutputError, match=r"new\.txt: exists already"), Outputs([new], replaces=[old]):
+        pytest.fail("the work has begun")
+    with pytest.raises(InputError, match="two outputs have this name"), Outputs([old], replaces=[old]):
+        pytest.fail("the work has begun")
+
+
 def test_a_file_that_appears_during_the_work_is_refused(tmp_path):
     path = tmp_path / "a.txt"
 

@@ -79,6 +79,7 @@ class Outputs:
     series : patterns of numbered files, ``folder/xaf_*.reg``, whose number is unknown. Existing files that match count
         as existing outputs, and are removed when the new ones take their places.
     inputs : files that the run reads, which no output may replace.
+    replaces : further outputs, which may exist: files that the run reads and writes again.
     clobber : replace existing files, else raise an error.
 
     Raises
@@ -90,8 +91,10 @@ class Outputs:
     """
 
     def __init__(self, files: Iterable[Path] = (), *, series: Iterable[Path] = (), inputs: Iterable[Path] = (),
-                 clobber: bool = False) -> None:
-        self._files = list(files)
+                 replaces: Iterable[Path] = (), clobber: bool = False) -> None:
+        replaced = list(replaces)
+        self._files = [*files, *replaced]
+        self._replaced = set(map(_target, replaced))
         self._series = list(series)
         self._inputs = list(inputs)
         self._clobber = clobber
@@ -180,7 +183,7 @@ class Outputs:
                 exists = target.exists()
                 if exists and not target.is_file():
                     raise OutputError(f"{path}: is not a regular file and cannot be replaced; give another name")
-            if exists and not self._clobber:
+            if exists and not self._clobber and target not in self._replaced:
                 raise OutputError(f"{path}: exists already; remove it, or replace it with {_CLOBBER}")
         if not self._clobber:
             for old in self._old_series():

@@ -114,12 +114,25 @@ def naming_responses(content: bytes, arf: str, rmf: str) -> bytes | None:
     from astropy.io.fits import Card
 
     for key, name in (("ANCRFILE", arf), ("RESPFILE", rmf)):
-        places = [match.start() for match in re.finditer(rb"%-8s= '" % key.encode(), content)
-                  if match.start() % _CARD == 0]
-        if not places:
+        place = _place_of(content, key)
+        if place is None:
             return None
-        content = content[:places[0]] + str(Card(key, name)).encode() + content[places[0] + _CARD:]
+        content = content[:place] + str(Card(key, name)).encode() + content[place + _CARD:]
     return content
+
+
+def keyword_of(content: bytes, key: str) -> str:
+    """Return the text of the first keyword of this name in the content of a PHA file; empty if it is missing."""
+    from astropy.io.fits import Card
+
+    place = _place_of(content, key)
+    return "" if place is None else str(Card.fromstring(content[place:place + _CARD]).value).strip()
+
+
+def _place_of(content: bytes, key: str) -> int | None:
+    """Return where the first card of a keyword begins that holds a text."""
+    return next((match.start() for match in re.finditer(rb"%-8s= '" % key.encode(), content)
+                 if match.start() % _CARD == 0), None)
 
 
 def _form(columns: list[NewColumn], about: "Header") -> tuple[HeaderForm, Rows]:

@@ -33,9 +33,14 @@ class SpectraOfBins:
 
     def check_bins(self, file: Path, other: Path, ids: Mapping[str, str]) -> None:
         """Raise `InputError` where these spectra, of ``file``, are of other bins than ``other``, which has ``ids``."""
-        if self.ids.get("BINUSED") != ids.get("BINUSED"):
-            raise InputError(f"{file}: is of other bins than {other}: make both of one binmap, with the same mask and "
-                             "regions")
+        check_bins(file, self.ids, other, ids)
+
+
+def check_bins(file: Path, own: Mapping[str, str], other: Path, ids: Mapping[str, str]) -> None:
+    """Raise `InputError` where ``file``, which has the keywords ``own``, is of other bins than ``other``."""
+    if own.get("BINUSED") != ids.get("BINUSED"):
+        raise InputError(f"{file}: is of other bins than {other}: make both of one binmap, with the same mask and "
+                         "regions")
 
 
 def read_spectra_of_bins(file: Path) -> SpectraOfBins:

@@ -1,6 +1,6 @@
 """Files of the responses of bins, for XSPEC and Sherpa: an ARF and an RMF next to the spectra of each bin."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin._checks.array_types import Wholes
-from chandra_bin.errors import InputError
+from chandra_bin.errors import InputError, reason
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
 from chandra_bin.spectral.response_files import arf_content, mixed, rmf_content
@@ -16,8 +16,8 @@ from chandra_bin.spectral.weights import ResponseWeights
 
 from ._bin_pixels import need_bins
 from ._common import history, reporting
-from ._pha import naming_responses
-from ._spectra_table import SpectraOfBins, read_spectra_of_bins
+from ._pha import keyword_of, naming_responses
+from ._spectra_table import SpectraOfBins, check_bins, read_spectra_of_bins
 from .spectra import ALL_BINS
 
 # Areas and matrices that are held in memory: some 10 kB and some MB each.
@@ -55,17 +55,16 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
         need_bins(responses, bins, weights.areas_arcsec2)
     of_bins = PlannedFiles.of(FilesOfBins(folder, bins), np.unique(weights.obsid).tolist(), np.unique(weights.bin),
                               responses, weights.ids)
-    with (Outputs(of_bins.named, clobber=True) as spectra,
-          Outputs(of_bins.paths, inputs=[responses], clobber=clobber) as outputs):
-        written = of_bins.write(outputs, spectra, weights, responses)
+    with Outputs(of_bins.paths, inputs=[responses], replaces=of_bins.spectra, clobber=clobber) as outputs:
+        written = of_bins.write(outputs, weights, responses)
     return [path for paths in written.values() for path in paths]
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedFiles:
-    """The responses of bins as files, and the spectra that name them; read and checked before anything is written.
+    """The responses of bins as files, and the spectra that name them; checked before anything is written.
 
-    The responses are put in place before the spectra, so that no spectrum names a file that does not exist.
+    Spectra are read again when they are written: work of minutes lies in between, and all of them are large.
     """
 
     stems: Mapping[tuple[int, int], Path]
@@ -73,15 +72,15 @@ class PlannedFiles:
     tables: Mapping[int, SpectraOfBins]
     """By ObsID."""
     folder: Path
-    named: Mapping[Path, bytes]
-    """Existing spectra, with the names of their responses."""
+    spectra: Collection[Path]
+    """Existing spectra, which get the names of their responses."""
     is_chosen: bool
     """Whether the bins were chosen: each of them must have a response."""
 
     @classmethod
     def none(cls) -> "PlannedFiles":
         """Return a plan without files."""
-        return cls({}, {}, Path(), {}, False)
+        return cls({}, {}, Path(), (), False)
 
     @classmethod
     def of(cls, files: FilesOfBins, obsids: Sequence[int], numbers: Iterable[int], made_of: Path,
@@ -96,18 +95,22 @@ class PlannedFiles:
         tables = {obsid: read_spectra_of_bins(folder / ALL_BINS) for obsid, folder in folders.items()}
         for obsid, table in tables.items():
             table.check_bins(folders[obsid] / ALL_BINS, made_of, ids)
-        return cls(stems, tables, files.spectra, _named_spectra(list(stems.values())), files.bins is not None)
+        spectra = {path: stem for stem in stems.values() for path in _spectra_of(stem) if path.is_file()}
+        for path, stem in spectra.items():
+            _named_spectrum(path, stem, made_of, ids)
+        return cls(stems, tables, files.spectra, frozenset(spectra), files.bins is not None)
 
     @property
     def paths(self) -> list[Path]:
         """All ARF and RMF files that may be written."""
         return [stem.with_suffix(end) for stem in self.stems.values() for end in (".arf", ".rmf")]
 
-    def write(self, outputs: Outputs, spectra: Outputs, weights: ResponseWeights, responses: Path, *,
+    def write(self, outputs: Outputs, weights: ResponseWeights, responses: Path, *,
               start: float = 0.0) -> dict[int, list[Path]]:
         """Write the files of bins that observations see, and return them by ObsID; ``start``: see `reporting`.
 
-        Raises `InputError` for a chosen bin that no observation sees, and for a bin without exposure.
+        Raises `InputError` for a chosen bin that no observation sees, for a bin without exposure, and for spectra that
+        are of other bins by now.
         """
         lacking = {number for _, number in self.stems} - set(weights.bin.tolist())
         if self.is_chosen and lacking:
@@ -129,8 +132,8 @@ class PlannedFiles:
                 outputs.write(path, content)
                 written[obsid].append(path)
             for path in _spectra_of(stem):
-                if path in self.named:
-                    spectra.write(path, self.named[path])
+                if path in self.spectra:
+                    outputs.write(path, _named_spectrum(path, stem, responses, weights.ids))
         return written
 
 
@@ -154,15 +157,18 @@ def _spectra_of(stem: Path) -> list[Path]:
     return [stem.with_suffix(".pi"), stem.with_name(f"{stem.name}_grp.pi")]
 
 
-def _named_spectra(stems: Sequence[Path]) -> dict[Path, bytes]:
-    """Return the existing spectra of bins with the names of their responses."""
-    made = {}
-    for stem in stems:
-        for path in _spectra_of(stem):
-            if path.is_file():
-                content = naming_responses(path.read_bytes(), f"{stem.name}.arf", f"{stem.name}.rmf")
-                if content is None:
-                    raise InputError(f"{path}: has no keywords ANCRFILE and RESPFILE: make it again with 'chandra-bin "
-                                     "spectra'")
-                made[path] = content
-    return made
+def _named_spectrum(path: Path, stem: Path, other: Path, ids: Mapping[str, str]) -> bytes:
+    """Return a spectrum with the names of its responses.
+
+    Raises `InputError` for a file without these keywords, and where it is of other bins than ``other``, which has
+    ``ids``.
+    """
+    try:
+        read = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from None
+    content = naming_responses(read, f"{stem.name}.arf", f"{stem.name}.rmf")
+    if content is None:
+        raise InputError(f"{path}: has no keywords ANCRFILE and RESPFILE: make it again with 'chandra-bin spectra'")
+    check_bins(path, {"BINUSED": keyword_of(read, "BINUSED")}, other, ids)
+    return content

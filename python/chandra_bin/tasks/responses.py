@@ -122,8 +122,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     need_bins(binmap, (files and files.bins) or (), bins.numbers,
               " outside excluded pixels" if mask or exclude or keep else "")
     of_bins = PlannedFiles.of(files, obsids, bins.numbers, binmap, bins.ids) if files else PlannedFiles.none()
-    with (Outputs(of_bins.named, clobber=True) as spectra,
-          Outputs([out, *of_bins.paths], inputs=inputs, clobber=clobber) as outputs):
+    with Outputs([out, *of_bins.paths], inputs=inputs, replaces=of_bins.spectra, clobber=clobber) as outputs:
         share = 1.0 if files is None else _SHARE
         pixels = pixel_weights(brightness, bins)
         found = in_order(_with_tiles(obsids, names, known, tiles), partial(_read, bins, pixels, known),
@@ -137,7 +136,7 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
         weights = ResponseWeights.joined(known, parts, areas_of(bins), ids)
         with outputs.open(out) as file:
             weights.write(file, final.parent, lines)
-        written = of_bins.write(outputs, spectra, weights, out, start=share)
+        written = of_bins.write(outputs, weights, out, start=share)
     return [replace(each, files=tuple(written.get(each.obsid, ()))) for each in made]
 
 
