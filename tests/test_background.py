@@ -372,6 +372,12 @@ def test_a_blank_sky_of_another_observation_is_warned_of(sky):
         blank_sky_background("img.fits", "other.evt", "out", events="evt2.fits")
 
 
+@pytest.mark.usefixtures("sky")
+def test_the_events_of_the_observation_are_no_blank_sky_of_it():
+    with pytest.raises(InputError, match=r"evt2\.fits: is the event file of an observation \(evt2\.fits\) and was"):
+        blank_sky_background("img.fits", "evt2.fits", "out", events="evt2.fits[ccd_id=0:3]")
+
+
 def test_blank_sky_against_numpy(sky):
     made = blank_sky_background("img.fits", "blank.evt", "out", events="evt2.fits")
     source, blank = random_events(20_000, 1), random_events(200_000, 2)

@@ -30,7 +30,9 @@ def files(copied):  # noqa: F811
     """ARF and RMF of two bins in both observations, as if specextract had made them."""
     from chandra_bin.tasks.response_files import write_response_files
 
-    write_response_files(Path("responses.fits"), Path("spectra"), [11, 12])
+    for path in write_response_files(Path("responses.fits"), Path("spectra"), [11, 12]):
+        if path.suffix == ".arf":
+            path.write_bytes(arf_content(replace(read_arf(path), creator="specextract")))
     return copied
 
 
@@ -237,6 +239,26 @@ def test_bad_files_are_one_line_and_nothing_is_lost(capsys, harm, message, as_ti
           names=("obsid", "arf", "rmf")).write("one.csv")
     said = error_of(capsys, *WORDS, "--clobber", "--tiles", "one.csv")
     assert (as_tile or message) in said
+
+
+@pytest.mark.usefixtures("copied")
+@pytest.mark.parametrize("command", ["responses --files", "session"])
+def test_areas_of_bins_that_hold_their_exposure_are_refused(capsys, command):
+    """Their exposure would be counted twice."""
+    if command == "session":
+        assert run(["session", "spectra", "--responses", "responses.fits", "--bins", "12", *FIT[4:], "-o", "by hand",
+                    "-q"]) == 0
+        pattern = "by hand/bin_{bin}_{obsid}"
+    else:
+        assert run(["responses", "@evt.list", "binmap.fits", "--tiles", "sim/truth/tiles.ecsv", "--files", "spectra",
+                    "--bins", "12", "--clobber", "-q"]) == 0
+        pattern = PATTERN
+    arf = Path(f"{pattern.format(obsid=90001, bin=12).removesuffix('.arf')}.arf")
+    message = f"{arf}: was written by 'chandra-bin {command}', and its area holds the exposure of a bin: fit with the"
+    assert message in error_of(capsys, *WORDS, "--per-bin", pattern)
+    assert message in error_of(capsys, "responses", EVENTS[0], "binmap.fits", "-o", "each.fits", "--arf", str(arf),
+                               "--rmf", str(arf.with_suffix(".rmf")))
+    assert not Path("each.fits").exists()
 
 
 @pytest.mark.usefixtures("alike")

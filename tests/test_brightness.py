@@ -214,14 +214,26 @@ def test_missing_and_negative_pixels(tmp_path):
 
 @pytest.mark.parametrize(("change", "message"), [
     (lambda pixels: np.where(pixels == pixels.max(), np.inf, pixels), "has 1 infinite pixel"),
-    (lambda pixels: -pixels, "no pixel of the brightness is above 0"),
+    (lambda pixels: -pixels - 1, "no pixel of the brightness is above 0 (largest value: -1)"),
+    (lambda pixels: pixels * np.nan, "changed.fits: all pixels of the brightness are NaN"),
     (lambda pixels: np.ones(pixels.shape, np.int16), "holds whole numbers, as counts images do"),
     (lambda pixels: pixels[1:], "the brightness has 180 x 179 pixels, the image"),
-], ids=["infinite", "negative", "counts", "size"])
+], ids=["infinite", "negative", "NaN", "counts", "size"])
 def test_images_that_are_refused(wide, capsys, change, message):
     words = [*RESPONSES[1:], str(wide / "wide.fits"), "-o", str(wide / "no.fits"), "--brightness"]
     assert message in error_of(capsys, "responses", *words, str(_changed(wide, change)))
     assert not (wide / "no.fits").exists()
+
+
+@pytest.mark.parametrize(("header", "named"), [
+    ({"BUNIT": "cm**2 s", "CONTENT": "EXPMAP"}, "BUNIT cm**2 s"), ({"BUNIT": "s"}, "BUNIT s"),
+    ({"CONTENT": "EXPMAP"}, "CONTENT")])
+def test_an_exposure_map_is_no_brightness(wide, capsys, header, named):
+    with fits.open(wide / "bright.fits", mode="update") as hdus:
+        hdus[0].header.update(header)
+    words = [*RESPONSES[1:], str(wide / "wide.fits"), "-o", str(wide / "no.fits")]
+    assert f"bright.fits: is an exposure map ({named}), and must be a brightness: give smoothed net counts" in error_of(
+        capsys, "responses", *words, "--brightness", str(wide / "bright.fits"))
 
 
 def test_an_image_on_another_grid_is_refused(wide, capsys):

@@ -465,6 +465,40 @@ def test_tables_of_responses_that_cannot_be_used(capsys):
     assert read_tiles(Path(written(tiles, "tiles.csv")))[0].arf == Path("sim/truth/responses/90001_ccd7_0.arf")
 
 
+def chips_of_bins(events, binmap):
+    """The events (bins, 10) on each chip; the binmap has the physical coordinates of the events."""
+    table, (labels, header) = fits.getdata(events, "EVENTS"), fits.getdata(binmap, header=True)
+    column, row = (np.rint(each).astype(int) - 1
+                   for each in ImageCoords(header).physical_to_image(table["x"], table["y"]))
+    ny, nx = labels.shape
+    inside = (row >= 0) & (row < ny) & (column >= 0) & (column < nx)
+    bins = labels[row[inside], column[inside]]
+    return np.bincount(10 * bins + table["ccd_id"][inside], minlength=10 * (labels.max() + 1)).reshape(-1, 10)
+
+
+@pytest.mark.parametrize(("side", "lie"), [(9, r"partly \(\d+\) or entirely \((\d+)\)"), (3, "partly")])
+def test_chips_without_a_tile_are_named(here, tmp_path, capsys, side, lie):
+    tiles = Table.read("sim/truth/tiles.ecsv")
+    tiles["arf"], tiles["rmf"] = ([str(here / "sim/truth" / name) for name in tiles[kind]] for kind in ("arf", "rmf"))
+    tiles[tiles["ccd_id"] == 7].write(tmp_path / "tiles.ecsv")
+    events = EVENTS[0].partition("[")[0]
+    write_binmap(tmp_path / "map.fits", events, side=side, pixels=180 // side)
+    assert run(["responses", events, str(tmp_path / "map.fits"), "--tiles", str(tmp_path / "tiles.ecsv"), "-o",
+                str(tmp_path / "out.fits"), "-q"]) == 0
+    found = re.search(rf"(\d+) bins lie {lie} on chips without a tile \(ccd_id 6, 8\), and therefore without a "
+                      r"response in ObsID 90001; the first is (\d+): add tiles", capsys.readouterr().err)
+    assert found
+    chips = chips_of_bins(events, tmp_path / "map.fits")
+    others = chips[:, [6, 8]].sum(axis=1)
+    surely, perhaps = others > 0.05 * chips.sum(axis=1), others > 0
+    seen = ResponseWeights.read(tmp_path / "out.fits").bin
+    assert not surely[seen].any()
+    assert surely.sum() <= int(found[1]) <= perhaps.sum()
+    assert np.argmax(perhaps) <= int(found[found.lastindex]) <= np.argmax(surely)
+    if side == 9:
+        assert 0 < int(found[2]) <= np.count_nonzero(perhaps & (chips[:, 7] == 0))
+
+
 def test_one_response_an_observation_serves_all_of_it(copied, capsys):
     rows = [(obsid, f"sim/truth/responses/{obsid}_ccd7_4.arf", "sim/truth/responses/acis.rmf")
             for obsid in (90001, 90002)]

@@ -408,14 +408,28 @@ def test_blank_skies_that_do_not_tell_their_observation_are_warned_of(capsys):
 @pytest.mark.parametrize(("obsid", "header", "message"), [
     ("99", {}, "bkg.fits: is of ObsID 99, but was given for evt2.fits of 754: check that it was put on the sky"),
     ("99", pointing(228.4755, -59.1402, 10.01), "bkg.fits: is of ObsID 99, but was given for evt2.fits of 754: check"),
-    ("", THERE, "is 0.63 arcmin from that of evt2.fits: check that it was put on the sky of this observation"),
-    ("", pointing(228.475, -59.04, 10.0), "bkg.fits: its pointing (RA_PNT, DEC_PNT, ROLL_PNT) is 6 arcmin from that"),
+    ("99", THERE, "bkg.fits: is of ObsID 99, and its roll (ROLL_PNT) is 3 deg from that of evt2.fits of 754: check"),
+    ("", THERE, "bkg.fits: its roll (ROLL_PNT) is 3 deg from that of evt2.fits of 754: check that it was put on the"),
+    ("", pointing(228.475, -59.04, 10.0), "bkg.fits: its pointing (RA_PNT, DEC_PNT) is 6 arcmin from that of evt2."),
+    ("", pointing(228.475, -59.04, 350.0),
+     "its pointing (RA_PNT, DEC_PNT) is 6 arcmin from that and its roll (ROLL_PNT) is 20 deg from that of evt2.fits"),
 ])
 def test_a_blank_sky_of_another_observation_is_warned_of(capsys, obsid, header, message):
     write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR, header=HERE)
     write_events("bkg.fits", BEHIND, obsid=obsid, header=SCALES | header)
     assert run(["spectra", "evt2.fits", "binmap.fits", "--background", "bkg.fits"]) == 0
     assert message in warnings_of(capsys)[0]
+
+
+@pytest.mark.parametrize("harm", [lambda: "evt2.fits", lambda: shutil.copy("evt2.fits", "copy.fits"),
+                                  lambda: Path("link.fits").symlink_to("evt2.fits") or "link.fits",
+                                  lambda: "./evt2.fits[energy=500:7000]"],
+                         ids=["itself", "copy", "link", "filtered"])
+def test_the_events_of_an_observation_are_no_blank_sky_of_it(capsys, harm):
+    write_events("evt2.fits", SOURCE, good_times=GOOD, dtcor=DTCOR, header=HERE)
+    sky = harm()
+    said = error_of(capsys, "evt2.fits[ccd_id=0:3]", "binmap.fits", "--background", sky)
+    assert f"{sky}: is the event file of an observation (evt2.fits) and was given as a blank sky: give" in said
 
 
 def test_a_blank_sky_of_reprocessed_events_is_taken(capsys):

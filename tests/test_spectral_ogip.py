@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -163,6 +164,27 @@ def test_sums_of_probabilities_above_1_are_refused(factor, message, tmp_path):
             read_rmf(path)
 
 
+@pytest.mark.parametrize(("factor", "message"), [
+    (0.5, r"^a\.rmf: rows sum to 0\.5 \(median at 1 - 7 keV\) and must sum to 1, as they are probabilities: norms"),
+    (0.89, r"rows sum to 0\.89"), (0.91, None)])
+def test_rows_that_sum_to_far_less_than_1_are_warned_of(factor, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = rmf_file("a.rmf", matrix=factor * MATRIX)
+    with nullcontext() if message is None else pytest.warns(ChandraBinWarning, match=message):
+        read_rmf(path)
+    read_rmf(rmf_file("b.rmf", matrix=factor * MATRIX, HDUCLAS3="DETECTOR"))  # has the efficiency of the detector
+    read_rmf(rmf_file("c.rmf", matrix=factor * MATRIX, edges=EDGES / 10))  # has no energy of 1 - 7 keV
+
+
+@pytest.mark.parametrize("name", ["MATRIX", "SPECRESP MATRIX"])
+def test_a_matrix_of_zeros_is_refused(name, tmp_path):
+    path = rmf_file(tmp_path / "a.rmf", name=name, kind="fixed")
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].data["MATRIX"] = 0
+    with pytest.raises(InputError, match=rf"a\.rmf: block {name} has no element above 0: make the RMF again"):
+        read_rmf(path)
+
+
 def test_a_matrix_with_the_area_may_have_any_sum(tmp_path):
     matrix = MATRIX * 400
     for number, about in enumerate(({"HDUCLAS3": "FULL"}, {"name": "SPECRESP MATRIX"})):
@@ -261,8 +283,9 @@ def test_any_matrix_comes_back(seed, first, full):
     draw = np.random.default_rng(seed)
     energies, channels = draw.integers(1, 9), draw.integers(1, 12)
     matrix = draw.random((energies, channels)) / channels * (draw.random((energies, channels)) < draw.random())
+    matrix[-1, 0] = 0.5  # at least one element is above 0
     row, place = np.nonzero(matrix)
-    edges, bounds = np.arange(1.0, energies + 2), np.arange(channels + 1.0)
+    edges, bounds = np.arange(8.0, energies + 9), np.arange(channels + 1.0)
     offsets = np.searchsorted(row, np.arange(energies + 1))
     rmf = Rmf(edges[:-1], edges[1:], bounds[:-1], bounds[1:], first, offsets, place.astype(np.int32),
               matrix[row, place], full)

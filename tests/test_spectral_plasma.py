@@ -10,6 +10,7 @@ from apec_files import ELEMENTS, KT_KEV, LINES, continuum_points, line_photons, 
 from chandra_bin.errors import InputError
 from chandra_bin.spectral import ModelOptions, abundances, atomdb, thermal_model
 from chandra_bin.spectral.atomdb import find_apec, load_apec, read_apec
+from chandra_bin.spectral.models import check_model
 from chandra_bin.spectral.plasma import METALS, integrals
 from spectral_data import shared, xspec_table
 
@@ -150,6 +151,15 @@ def test_without_tables_the_places_are_named(tmp_path):
     (tmp_path / "apec_v3.0.9_coco.fits").touch()  # without its lines
     with pytest.raises(InputError, match="no AtomDB tables"):
         find_apec(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["coco", "line"])
+@pytest.mark.parametrize(("content", "message"), [(b"", "is empty"), (b"<html>", "is not a FITS file")])
+def test_tables_that_are_no_fits_files_are_refused_before_a_model_is_made(tmp_path, kind, content, message):
+    broken = write_apec(tmp_path / "tables") / f"apec_v9.9.1_{kind}.fits"
+    broken.write_bytes(content)
+    with pytest.raises(InputError, match=f"{broken}: {message}"):
+        check_model(ModelOptions(apec=tmp_path / "tables"))
 
 
 # The cache

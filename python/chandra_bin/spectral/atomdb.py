@@ -88,7 +88,8 @@ def find_apec(folder: Path | None = None) -> ApecFiles:
     Raises
     ------
     InputError
-        Where no such files exist; the message names the places.
+        Where no such files exist, and where one of the newest is empty or not a FITS file; the message names the
+        places or the file.
     """
     places = [folder] if folder is not None else list(_places())
     found = [files for place in places for files in _in_folder(place)]
@@ -97,7 +98,11 @@ def find_apec(folder: Path | None = None) -> ApecFiles:
         raise InputError(f"no AtomDB tables (apec_v*_coco.fits and apec_v*_line.fits) {where}: fetch them from "
                          "atomdb.org and give their folder (--apec DIR), in pipelines by the setting apec, or choose "
                          "the model brems, which has no lines")
-    return max(found, key=_rank)
+    newest = max(found, key=_rank)
+    for file in (newest.coco, newest.line):
+        with open_fits(file) as hdus:
+            next(hdus)
+    return newest
 
 
 def _places() -> Iterator[Path]:

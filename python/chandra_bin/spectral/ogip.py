@@ -26,6 +26,8 @@ ABOUT = ("TELESCOP", "INSTRUME", "DETNAM", "FILTER", "GRATING", "OBS_ID")
 _MOST_CHANNELS = 2**31
 # Sums of the elements of an energy: those of mkacisrmf are 0.995 to 1.009.
 _MOST_PROBABLE = 1.05
+# Median sum, at these energies in keV, below which photons are missing.
+_LEAST_PROBABLE, _SENSITIVE_KEV = 0.9, (1, 7)
 _MATRIX_NAMES = ("MATRIX", "SPECRESP MATRIX", "RSP_MATRIX")
 
 
@@ -45,6 +47,8 @@ class Arf:
     """FRACEXPO: fraction of the time that the place was on the chip; the area of a file by mkarf includes it."""
     keywords: Mapping[str, str] = field(default_factory=dict)
     """TELESCOP, INSTRUME and others, as far as the file has them."""
+    creator: str = ""
+    """CREATOR: the program that made the file."""
     file: str = ""
 
     def __repr__(self) -> str:
@@ -157,7 +161,7 @@ def _arf(hdu: Hdu) -> Arf:
     if not is_number(fraction) or not 0 < float(fraction) <= 1:
         raise hdu.error(f"has FRACEXPO {fraction!r}: it must be a number above 0 and up to 1")
     return Arf(lower, upper, area, float(exposure) if is_number(exposure) else None, float(fraction), _about(hdu),
-               str(hdu.path))
+               text_of(hdu.header, "CREATOR"), str(hdu.path))
 
 
 def read_rmf(path: str | PathLike[str]) -> Rmf:
@@ -178,12 +182,14 @@ def read_rmf(path: str | PathLike[str]) -> Rmf:
     InputError
         Where the file is damaged, truncated or not an RMF, holds several matrices, its energies do not ascend without
         gaps, an element is negative, NaN, or of a channel that EBOUNDS lacks, or the elements of an energy sum to more
-        than 1.05 although the matrix does not include the effective area.
+        than 1.05 although the matrix does not include the effective area, or all elements are 0.
 
     Warns
     -----
     ChandraBinWarning
-        Where the number of the first channel (TLMIN of F_CHAN) is missing or is not that of EBOUNDS.
+        Where the number of the first channel (TLMIN of F_CHAN) is missing or is not that of EBOUNDS, and where the sums
+        of the elements of the energies of 1 - 7 keV have a median below 0.9 although the matrix does not include the
+        effective area or the efficiency of the detector.
 
     Examples
     --------
@@ -258,21 +264,29 @@ def _rmf(hdu: Hdu, rows: Rows, heap: bytes, numbers: Wholes, channel_lo: Floats,
         row = int(np.searchsorted(offsets_of(elements), element, side="right")) - 1
         raise hdu.error(f"has the element {values[element]:g} at {lower[row]:.4g} keV: elements must be zero or "
                         "positive; make the RMF again")
+    if not values.any():
+        raise hdu.error("has no element above 0: make the RMF again")
     includes_area = _includes_area(hdu)
     if not includes_area:
         sums = np.bincount(np.repeat(np.arange(len(rows)), elements), values, len(rows))
-        _check_sums(hdu, lower, np.asarray(sums, np.float64))
+        _check_sums(hdu, lower, upper, np.asarray(sums, np.float64))
     return Rmf(lower, upper, channel_lo, channel_hi, first, offsets_of(elements),
                counted_on(starts, sizes).astype(np.int32), values, includes_area, _about(hdu), str(hdu.path))
 
 
-def _check_sums(hdu: Hdu, lower: Floats, sums: Floats) -> None:
-    """Raise `InputError` where the elements of an energy, probabilities, sum to more than 1."""
+def _check_sums(hdu: Hdu, lower: Floats, upper: Floats, sums: Floats) -> None:
+    """Raise `InputError` where the elements of an energy, probabilities, sum to more than 1; warn of small sums."""
     if np.any(wrong := sums > _MOST_PROBABLE):
         row = int(np.argmax(wrong))
         raise hdu.error(f"has the sum {sums[row]:.4g} in row {row + 1} ({lower[row]:.4g} keV): the elements of a row "
                         "are probabilities, with a sum of 1; a matrix that includes the effective area (an RSP file) "
                         "must state HDUCLAS3 = 'FULL', and another must be made again")
+    least, most = _SENSITIVE_KEV
+    inside = sums[(lower >= least) & (upper <= most)]
+    has_efficiency = text_of(hdu.header, "HDUCLAS3") == "DETECTOR"
+    if inside.size and not has_efficiency and (median := float(np.median(inside))) < _LEAST_PROBABLE:
+        warn(f"{hdu.path}: rows sum to {median:.4g} (median at {least} - {most} keV) and must sum to 1, as they are "
+             "probabilities: norms of fits are too high by the inverse; make the RMF again")
 
 
 def _of_groups(hdu: Hdu, groups: Wholes, values: NDArray[Any], offsets: Wholes, name: str) -> Wholes:

@@ -176,6 +176,8 @@ def arf_content(arf: Arf, history: Iterable[str] = ()) -> bytes:
         header["EXPOSURE"] = arf.exposure_s
     if arf.fraction < 1:
         header["FRACEXPO"] = arf.fraction
+    if arf.creator:
+        header["CREATOR"] = arf.creator
     add_history(header, history)
     return _file([(header, rows, b"")])
 

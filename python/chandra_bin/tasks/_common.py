@@ -151,9 +151,11 @@ def read_exposure(path: Name, image: Image) -> Image:
 
 def need_positive(image: Image, what: str) -> None:
     """Raise `InputError` where no pixel is above 0."""
+    if np.isnan(image.data).all():
+        raise InputError(f"{image.path}: all pixels of the {what} are NaN")
     if not (image.data > 0).any():
         raise InputError(f"{image.path}: no pixel of the {what} is above 0 (largest value: "
-                         f"{np.nanmax(image.data, initial=0):g})")
+                         f"{np.nanmax(image.data):g})")
 
 
 def warn_of_rims(counts: Image, what: str) -> None:

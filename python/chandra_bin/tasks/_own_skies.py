@@ -1,7 +1,8 @@
 """Check that blank-sky events were put on the sky of the observation that they are given for."""
 
+import filecmp
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,17 @@ class _Pointed:
         axis = (ra, dec, roll) if math.isfinite(ra + dec + roll) else None
         return cls(name, obsid_number(text_of(header, "OBS_ID")), axis)
 
+    def from_deg(self, other: "_Pointed") -> tuple[float, float]:
+        """Return the angle between the two axes and the difference in roll; infinite where one is unknown."""
+        if self.axis_deg is None or other.axis_deg is None:
+            return math.inf, math.inf
+        turn = math.remainder(self.axis_deg[2] - other.axis_deg[2], 360)
+        return separation_deg(self.axis_deg[:2], other.axis_deg[:2]), abs(turn)
+
     def apart_deg(self, other: "_Pointed") -> float:
         """Return how far the two pointings are apart within the field; infinite where one is unknown."""
-        if self.axis_deg is None or other.axis_deg is None:
-            return math.inf
-        turn = math.remainder(self.axis_deg[2] - other.axis_deg[2], 360)
-        return max(separation_deg(self.axis_deg[:2], other.axis_deg[:2]), _EDGE_DEG * math.radians(abs(turn)))
+        between_axes, turn = self.from_deg(other)
+        return max(between_axes, _EDGE_DEG * math.radians(turn))
 
 
 def unfiltered(name: VirtualFile) -> VirtualFile:
@@ -73,7 +79,7 @@ def check_skies(observations: Mapping[VirtualFile, Mapping[str, Any]], skies: Se
     Raises
     ------
     InputError
-        For a blank sky that belongs to another of the observations.
+        For a blank sky that belongs to another of the observations, and one that is the event file of an observation.
 
     Warns
     -----
@@ -86,6 +92,7 @@ def check_skies(observations: Mapping[VirtualFile, Mapping[str, Any]], skies: Se
         others = [each for each in known if each is not own]
         for name in of_own:
             sky = _Pointed.of(name, header_of(name))
+            check_other_file(name, observations)
             if sky.axis_deg is None and sky.obsid is None:
                 unknown.append(name)
             else:
@@ -94,6 +101,14 @@ def check_skies(observations: Mapping[VirtualFile, Mapping[str, Any]], skies: Se
         these = counted(len(unknown), "blank sky has", "blank skies have")
         warn(f"{unknown[0]}: {these} neither an ObsID (OBS_ID) nor a pointing ({', '.join(_POINTING)}): check that "
              "blank skies are in the order of the observations")
+
+
+def check_other_file(sky: VirtualFile, observations: Iterable[VirtualFile]) -> None:
+    """Raise `InputError` for a blank sky that is the file of an observation, or a copy of it."""
+    for own in observations:
+        if sky.file.samefile(own.file) or filecmp.cmp(sky.file, own.file, shallow=False):
+            raise InputError(f"{sky}: is the event file of an observation ({own.file}) and was given as a blank sky: "
+                             "give blank-sky events that were put on the sky of the observation")
 
 
 def _check(sky: _Pointed, own: _Pointed, others: Sequence[_Pointed]) -> None:
@@ -108,8 +123,13 @@ def _check(sky: _Pointed, own: _Pointed, others: Sequence[_Pointed]) -> None:
     if apart > _EQUAL_DEG and sky.apart_deg(nearest) <= limit:
         raise InputError(f"{sky.name}: has the pointing of {nearest.name.file}, {order}")
     if math.isfinite(apart) and apart > _NEAR_DEG:
-        warn(f"{sky.name}: its pointing ({', '.join(_POINTING)}) is {60 * apart:.2g} arcmin from that of {own.name}: "
-             "check that it was put on the sky of this observation")
+        between_axes, turn = sky.from_deg(own)
+        shift = f"its pointing (RA_PNT, DEC_PNT) is {60 * between_axes:.2g} arcmin from that"
+        roll = f"its roll (ROLL_PNT) is {turn:.2g} deg from that"
+        differs = " and ".join(text for text, size in ((shift, between_axes), (roll, _EDGE_DEG * math.radians(turn)))
+                               if size > _NEAR_DEG)
+        of_sky = "" if sky.obsid is None else f"is of ObsID {sky.obsid}, and "
+        warn(f"{sky.name}: {of_sky}{differs} of {_named(own)}: check that it was put on the sky of this observation")
     elif apart > _EQUAL_DEG and None not in (sky.obsid, own.obsid):
         warn(f"{sky.name}: is of ObsID {sky.obsid}, but was given for {_named(own)}: check that it was put on the sky "
              "of this observation")

@@ -34,7 +34,7 @@ from ._blanksky import (
     warn_of_sky_filters,
 )
 from ._common import about, calib_of, history, mask_values, names_root, read_exposure
-from ._own_skies import check_skies
+from ._own_skies import check_other_file, check_skies
 from .inputs import files_of, is_table, plain_name, read_image, read_on_grid, refuse_filled
 from .options import MeasuredPart
 from .particles import particle_map
@@ -103,6 +103,8 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
         with about(pixels.path):
             ImageCoords(pixels.header).need_sky()
         check_skies({image: pixels.header}, [names])
+        for name in names:
+            check_other_file(name, [] if source_name is None else [source_name])
         components = read_subspace(pixels.header)
         band_ev = _band(pixels, components, band)
         source = None if source_name is None else _source_counts(

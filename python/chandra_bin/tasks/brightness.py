@@ -23,6 +23,7 @@ from .inputs import files_of, read_on_grid, refuse_filled
 LEAST_SEEN = 0.9
 # The brightness of a bin is noise where its negative pixels sum to this part of its positive ones.
 _MOST_NEGATIVE = 0.5
+_UNITS_OF_EXPOSURE = ("s", "cm**2 s", "cm**2")
 # The contours of bins are smoothed too much: within a bin they are nearly even.
 _REMEDY = ("contbin_smoothed.fits of 'chandra-bin bin' with the same images, --expmap and --smooth-sn 10, in another "
            "folder than the binmap's")
@@ -65,8 +66,8 @@ def pixel_weights(path: Path | None, bins: BinPixels) -> Float32s | None:
 
     Without a file the result is None. Pixels without a value (NaN) get the mean of their bin. Negative pixels stay
     negative: means over bins would be biased without them. A bin whose negative pixels sum to more than half of its
-    positive ones is even, with a warning. Raises `InputError` for another grid, infinite pixels, images of counts, and
-    images without a pixel above 0.
+    positive ones is even, with a warning. Raises `InputError` for another grid, infinite pixels, images of counts,
+    exposure maps, and images without a pixel above 0.
     """
     if path is None:
         return None
@@ -94,10 +95,14 @@ def pixel_weights(path: Path | None, bins: BinPixels) -> Float32s | None:
 
 
 def _check_kind(image: Image) -> None:
-    """Raise `InputError` for whole numbers; warn of smoothed counts that are not corrected for exposure."""
+    """Raise `InputError` for other images; warn of smoothed counts that are not corrected for exposure."""
     if image.data.dtype.kind in "iu":
         raise InputError(f"{image.path}: holds whole numbers, as counts images do, and must be a brightness: give "
                          f"{_REMEDY}")
+    unit = text_of(image.header, "BUNIT")
+    if unit in _UNITS_OF_EXPOSURE or (not unit and text_of(image.header, "CONTENT") == "EXPMAP"):
+        raise InputError(f"{image.path}: is an exposure map ({f'BUNIT {unit}' if unit else 'CONTENT'}), and must be a "
+                         f"brightness: give {_REMEDY}")
     if text_of(image.header, "CONTOURS") == "counts":
         warn(f"{image.path}: is of counts that are not corrected for exposure (CONTOURS): give {_REMEDY}")
 

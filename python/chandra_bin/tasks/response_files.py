@@ -17,6 +17,7 @@ from chandra_bin.spectral.weights import ResponseWeights
 from ._bin_pixels import need_bins
 from ._common import history, reporting
 from ._pha import keyword_of, naming_responses
+from ._read_responses import BY_RESPONSES
 from ._spectra_table import SpectraOfBins, check_bins, read_spectra_of_bins
 from .spectra import ALL_BINS
 
@@ -116,7 +117,7 @@ class PlannedFiles:
         if self.is_chosen and lacking:
             raise InputError(f"{responses}: has no response of bin {min(lacking)}: no observation sees it")
         written: dict[int, list[Path]] = {obsid: [] for obsid in self.tables}
-        response_of = MixedResponses(weights)
+        response_of = MixedResponses(weights, BY_RESPONSES)
         for (obsid, number), stem in reporting(list(self.stems.items()), start):
             at = np.flatnonzero((weights.obsid == obsid) & (weights.bin == number))
             if not at.size:
@@ -140,8 +141,8 @@ class PlannedFiles:
 class MixedResponses:
     """The responses of bins as files of XSPEC and Sherpa have them; what bins share is read once."""
 
-    def __init__(self, weights: ResponseWeights) -> None:
-        self._weights = weights
+    def __init__(self, weights: ResponseWeights, creator: str) -> None:
+        self._weights, self._creator = weights, creator
         self._area, self._matrix = lru_cache(maxsize=_AREAS)(read_arf), lru_cache(maxsize=_MATRICES)(read_rmf)
 
     def __call__(self, rows: Wholes, exposure_s: float) -> tuple[Arf, Rmf]:
@@ -149,7 +150,7 @@ class MixedResponses:
         tiles = [self._weights.tiles[tile] for tile in self._weights.tile[rows]]
         arf, rmf = mixed([(self._area(tile.arf), self._matrix(tile.rmf)) for tile in tiles],
                          self._weights.seconds[rows] / exposure_s)
-        return replace(arf, exposure_s=exposure_s), rmf
+        return replace(arf, exposure_s=exposure_s, creator=self._creator), rmf
 
 
 def _spectra_of(stem: Path) -> list[Path]:

@@ -30,7 +30,7 @@ from chandra_bin.spectral.weights import ResponseTile, ResponseWeights, read_til
 from ._bin_exposure import BinsOnSky, ExposedCells, PixelsOnGrid, read_places
 from ._bin_pixels import BinPixels, need_bins, read_bin_pixels
 from ._blanksky import checked_chips
-from ._common import history, reporting
+from ._common import history, listed, reporting
 from ._in_order import Poll, in_order
 from ._observed import Observed, observed
 from ._read_responses import read_areas
@@ -213,7 +213,8 @@ def _read(bins: BinPixels, weights: Float32s | None, tiles: Sequence[ResponseTil
 def _observation(bins: BinPixels, options: WeightOptions, read: _Read,
                  poll: Poll) -> tuple[ResponseWeights, BinsOfObservation]:
     name, obsid, of_obs, areas = read.name, read.obsid, read.numbers, read.areas
-    seconds, lost, partly, tile_of = _seconds(read, bins, poll)
+    seconds, lost_on, partly, tile_of = _seconds(read, bins, poll)
+    lost = sum(lost_on.values(), np.zeros(len(bins.numbers)))
     seconds /= read.fractions
     counts = _counts(read, bins, tile_of)
     # Where pixels of negative brightness prevail, the sum stays, and the tile is left out.
@@ -226,8 +227,8 @@ def _observation(bins: BinPixels, options: WeightOptions, read: _Read,
     seconds *= (total / np.where(whole > 0, whole, 1))[:, None]
     gone = lost > _MOST_LOST * (total + lost)
     if gone.any():
-        warn(f"{name}: {counted(int(gone.sum()), 'bin lies', 'bins lie')} partly on chips without a tile: without a "
-             f"response in ObsID {obsid}; the first is {bins.numbers[int(np.argmax(gone))]}")
+        chips = sorted(chip for chip, seconds_there in lost_on.items() if seconds_there[gone].any())
+        _warn_of_chips(read, chips, np.array(bins.numbers)[gone], int(np.count_nonzero(total[gone] == 0)))
     # Counts go as seconds x area x flux, and shares are those of the flux.
     flux = np.where(seconds > 0, counts / areas, 0)
     by_counts = (options.weights == "counts") & (counts.sum(axis=1) >= options.min_weight_counts) & flux.any(axis=1)
@@ -240,6 +241,15 @@ def _observation(bins: BinPixels, options: WeightOptions, read: _Read,
                               shared[b, tile], counts[b, tile])
     return weights, BinsOfObservation(obsid, len(seen), len(np.unique(tile)), int(by_counts[seen].sum()),
                                       partly=tuple(np.array(bins.numbers)[partly].tolist()))
+
+
+def _warn_of_chips(read: _Read, chips: Sequence[int], bins: Wholes, entirely: int) -> None:
+    """Warn of the numbers of bins that lie on chips without a tile, some of them entirely."""
+    partly = len(bins) - entirely
+    how = f"partly ({partly}) or entirely ({entirely})" if partly and entirely else "partly" if partly else "entirely"
+    warn(f"{read.name}: {counted(len(bins), 'bin lies', 'bins lie')} {how} on chips without a tile (ccd_id "
+         f"{listed(chips)}), and therefore without a response in ObsID {read.obsid}; the first is {bins[0]}: add tiles "
+         "of these chips to the table")
 
 
 def _area_of(tile: ResponseTile, arf: Arf) -> tuple[float, float]:
@@ -270,18 +280,19 @@ def _chips(read: _Read, poll: Poll) -> list[ChipTiles]:
     return made
 
 
-def _seconds(read: _Read, bins: BinPixels,
-             poll: Poll) -> tuple[Floats, Floats, NDArray[np.bool_], dict[int, ChipTiles]]:
+def _seconds(read: _Read, bins: BinPixels, poll: Poll) -> tuple[Floats, dict[int, Floats], NDArray[np.bool_],
+                                                                 dict[int, ChipTiles]]:
     """Return the exposure of bins.
 
-    These are mean seconds (bins, tiles), mean seconds on chips without tiles (bins,), which bins are seen in part
-    (bins,), and the chips that see bins.
+    These are mean seconds (bins, tiles), mean seconds (bins,) on each chip without tiles by its number, which bins are
+    seen in part (bins,), and the chips that see bins.
     """
     name, tiles = read.name, read.tiles
     number = len(bins.numbers)
     seconds = np.zeros((number, len(tiles)))
-    lost, far, by_area = np.zeros((3, number))
+    far, by_area = np.zeros((2, number))
     chips = _chips(read, poll)
+    lost = {chip.part.chip: np.zeros(number) for chip in chips if not chip.chosen}
     tile_of: dict[int, ChipTiles] = {}
     for pixels in read.on_sky.blocks(ExposedCells.of([chip.part for chip in chips], read.grid)):
         poll()
@@ -292,7 +303,7 @@ def _seconds(read: _Read, bins: BinPixels,
             by_area += np.bincount(bin_of, exposed / chip.livetime_s, number)
             exposed = pixels.weighed(exposed, seen)
             if not chip.chosen:
-                lost += np.bincount(bin_of, exposed, number)
+                lost[chip.part.chip] += np.bincount(bin_of, exposed, number)
             elif seen.size:
                 tile_of[chip.part.chip] = chip
                 nearest, arcmin = chip.nearest(pixels.x[seen], pixels.y[seen])
@@ -308,7 +319,8 @@ def _seconds(read: _Read, bins: BinPixels,
         warn(f"{name}: {counted(int(distant.sum()), 'bin is', 'bins are')} more than {_FAR_ARCMIN:g}' from the middle "
              "of the nearest tile, or from the optical axis where a tile has no place: areas change over such a "
              "distance; give more tiles")
-    return seconds / bins.pixels[:, None], lost / bins.pixels, read.on_sky.seen_in_part(by_area, read.how.axis), tile_of
+    lost = {chip: its / bins.pixels for chip, its in lost.items()}
+    return seconds / bins.pixels[:, None], lost, read.on_sky.seen_in_part(by_area, read.how.axis), tile_of
 
 
 def _soft(events: Events, name: VirtualFile) -> Events:

@@ -28,6 +28,7 @@ from chandra_bin.spectral.templates import FIT_BAND_KEV, Templates, fold
 from ._bin_pixels import need_bins
 from ._common import history
 from ._pha import SPECTRUM_BLOCK, PhaWriter, naming_responses
+from ._read_responses import BY_SESSION
 from ._session_scripts import DataSet, Session, Start, sherpa_script, xspec_script
 from ._spectra_table import SpectraOfBins
 from .fit import FitInputs, grid_limits
@@ -161,7 +162,7 @@ def _of_bin(number: int, data: _Data, fitted: _Fitted, folder: Path) -> Iterator
     if not used.any():
         raise InputError(f"{data.given.responses}: has no response of bin {number} in an observation with exposure")
     stem, sets, net = f"bin_{number}", [], 0.0
-    response_of = MixedResponses(data.given.weights)
+    response_of = MixedResponses(data.given.weights, BY_SESSION)
     start = fitted.starts.get(number)
     here = _at_bin(data, start)
     for d, place in zip(of_bin[used].tolist(), np.array(observations)[used].tolist(), strict=True):
