@@ -314,6 +314,11 @@ def _of_other_bins(spectrum):
     spectrum.write_bytes(re.sub(rb"BINUSED = '.", b"BINUSED = 'z", spectrum.read_bytes()))
 
 
+def _damaged(spectrum):
+    """With a text that does not end."""
+    spectrum.write_bytes(re.sub(rb"(BINUSED = '.{16})'", rb"\1 ", spectrum.read_bytes()))
+
+
 def _made_again(spectrum):
     spectrum.write_bytes(re.sub(rb"OBJECT  = '.", b"OBJECT  = 'z", spectrum.read_bytes()))
 
@@ -324,7 +329,8 @@ def _a_folder(spectrum):
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    (_of_other_bins, "xaf_12.pi: is of other bins than other.fits: make both of one binmap"),
+    *((change, "xaf_12.pi: is of other bins than other.fits: make both of one binmap")
+      for change in (_of_other_bins, _damaged)),
     (_a_folder, "xaf_12.pi: cannot be read: "), (Path.unlink, "xaf_12.pi: cannot be read: no such file")])
 @pytest.mark.usefixtures("copied")
 def test_spectra_that_change_during_the_work_are_refused(capsys, monkeypatch, change, message):

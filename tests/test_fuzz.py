@@ -60,7 +60,7 @@ NO_TARGET = {
     "spectral/absorption": "data of the package", "spectral/atomdb": "by tables", "spectral/fit_table": "by columns",
     "tasks/_bin_pixels": "by images", "tasks/_bin_exposure": "by images and events", "ciao/_ardlib": "a file of CIAO",
     "cli/_version": "the commit that the build wrote", "spectral/grouped": "by tables",
-    "tasks/_read_responses": "by responses", "tasks/response_files": "spectra of our own",
+    "tasks/_read_responses": "by responses", "tasks/response_files": "spectra of our own", "tasks/_pha": "likewise",
     "tasks/fit": "by responses and tables", "tasks/session": "by tables, as fits",
 }
 READING = {"read_text", "read_bytes", "open_fits", "loads", "fromstring"}

@@ -122,11 +122,14 @@ def naming_responses(content: bytes, arf: str, rmf: str) -> bytes | None:
 
 
 def keyword_of(content: bytes, key: str) -> str:
-    """Return the text of the first keyword of this name in the content of a PHA file; empty if it is missing."""
-    from astropy.io.fits import Card
+    """Return the text of the first keyword of this name in a PHA file; empty if it is missing or damaged."""
+    from astropy.io.fits import Card, VerifyError
 
     place = _place_of(content, key)
-    return "" if place is None else str(Card.fromstring(content[place:place + _CARD]).value).strip()
+    try:
+        return "" if place is None else str(Card.fromstring(content[place:place + _CARD]).value).strip()
+    except VerifyError:
+        return ""
 
 
 def _place_of(content: bytes, key: str) -> int | None:
