@@ -232,7 +232,7 @@ def test_an_exposure_map_is_no_brightness(wide, capsys, header, named):
     with fits.open(wide / "bright.fits", mode="update") as hdus:
         hdus[0].header.update(header)
     words = [*RESPONSES[1:], str(wide / "wide.fits"), "-o", str(wide / "no.fits")]
-    assert f"bright.fits: is an exposure map ({named}), and must be a brightness: give smoothed net counts" in error_of(
+    assert f"bright.fits: is an exposure map ({named}), and must be a brightness: give contbin_smoothed" in error_of(
         capsys, "responses", *words, "--brightness", str(wide / "bright.fits"))
 
 
