@@ -861,7 +861,7 @@ def test_bright_sources_are_found_where_they_are(chain, archive, tmp_path):
         assert distance.min() < 3
         assert nearest["NET_COUNTS"] == pytest.approx(row["counts"], rel=0.3)
         assert nearest["PSFRATIO"] < 2.5
-    assert found["SRC_SIGNIFICANCE"].min() > 2
+        assert nearest["SRC_SIGNIFICANCE"] > 4.5  # two events in one pixel may be a source, too, of 1.1
     cells = fits.getdata(tmp_path / "scell.fits")
     assert set(np.unique(cells)) == {0, *found["COMPONENT"].tolist()}
 
