@@ -50,6 +50,16 @@ def _run(words: list[str], folder: Path) -> None:
     subprocess.run(words, cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
+def cpu_and_peak(words: list[str], folder: Path) -> tuple[float, float]:
+    """Run a command in a folder; return its user and system time in seconds, and the peak of its memory in MB."""
+    process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"})  # as `chandra-bin run` sets it
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, words
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
+
+
 @pytest.mark.parametrize("command", STARTS)
 def bench_start(command: str, quick: bool, measure: Callable[..., None], tmp_path: Path) -> None:
     from astropy.io import fits
@@ -155,13 +165,8 @@ def bench_whole_run(stage: str, quick: bool, benchmark: Any, whole_run: Path) ->
         pytest.skip("the stages before were not run")
 
     def call() -> None:
-        process = subprocess.Popen(words, cwd=whole_run, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"})  # as `chandra-bin run` sets it
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, words
-        benchmark.extra_info.update(stage=stage, limit_s=limit, cpu_s=usage.ru_utime + usage.ru_stime,
-                                    peak_mb=usage.ru_maxrss * 1024 / 1e6)
+        cpu_s, peak_mb = cpu_and_peak(words, whole_run)
+        benchmark.extra_info.update(stage=stage, limit_s=limit, cpu_s=cpu_s, peak_mb=peak_mb)
 
     benchmark.pedantic(call, rounds=1, iterations=1)
 

@@ -39,8 +39,9 @@ def _sizes() -> list[Case]:
 CASES = [
     Case("NGC 5044 364x366", ngc5044(), 70, 100, 0.06, needs=NGC5044),
     Case("1024², 4M counts", cluster(1024, 4e6), 70, 100, 0.25),
-    Case("2048², 1.84M counts", sparse(2048), 50, 80, 0.6, 300),
+    Case("2048², 1.84M counts", sparse(2048), 50, 80, 0.45, 300),
     Case("4096², 6M counts", cluster(4096, 6e6), 70, 100, 4, 1200),
+    Case("8192², 20M counts", sparse(8192, 20e6 / 8192**2, 0.09, 600 / 8192), 70, 100, 10, 2000),
     Case("1024², background and exposure maps", lambda quick: with_background(*((64, 4e4) if quick else (1024, 4e6))),
          70, 100, 1),
     Case("1024², scaled flux (floats)", lambda quick: scaled_flux(*((64, 4e4) if quick else (1024, 4e6))), 70, 100, 1),

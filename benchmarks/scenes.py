@@ -46,15 +46,15 @@ def cluster(size: int, counts: float, **others: Any) -> Callable[[bool], Inputs]
     return inputs
 
 
-def sparse(size: int, **others: Any) -> Callable[[bool], Inputs]:
-    """A beta model (beta 2/3, core radius 84 pixels at 2048²) on 0.08 counts a pixel, 1.84 million counts at 2048²."""
+def sparse(size: int, mean: float = 1.84e6 / 2048**2, flat: float = 0.08, core: float = 84 / 2048,
+           **others: Any) -> Callable[[bool], Inputs]:
+    """A beta model (beta 2/3) on ``flat`` counts a pixel, ``mean`` in all; its core radius in sides of the image."""
 
     def inputs(quick: bool) -> Inputs:
         side = 64 if quick else size
         y, x = np.indices((side, side)) - (side - 1) / 2
-        model = (1 + (x**2 + y**2) / (84 * side / 2048) ** 2) ** -1.5
-        flat = 0.08
-        total = (1.84e6 / 2048**2 - flat) * side**2
+        model = (1 + (x**2 + y**2) / (core * side) ** 2) ** -1.5
+        total = (mean - flat) * side**2
         counts = np.random.default_rng(2).poisson(total * model / model.sum() + flat).astype(np.int32)
         return {"counts": counts, **others}
 

@@ -140,6 +140,34 @@ def merged(entries: Iterable[Entry]) -> str:
                  "pixels; the others: the whole image.")
 
 
+def threads(entries: Iterable[Entry]) -> str:
+    """Kernels on one thread and on more."""
+    rows: list[list[object]] = []
+    first: Entry = {}
+    for entry in (entry for entry in entries if "threads_of" in entry):
+        if entry["threads"] == 1:
+            first = entry
+        speed, work = ((first["s"] / entry["s"], entry["cpu_s"] / first["cpu_s"]) if first else (None, None))
+        rows.append([entry["threads_of"] if entry["threads"] == 1 else "", entry["threads"], short(entry["s"]),
+                     short(entry["cpu_s"]), short(speed), short(work)])
+    return table("Threads", ["kernel", "threads", "s", "CPU s", "faster", "CPU time, relative"], rows,
+                 "Elapsed and CPU seconds, the least of at least three calls; both relative to one thread.")
+
+
+def observations(entries: Iterable[Entry]) -> str:
+    """Runs of the pipeline against the number of observations, and the line through them."""
+    runs = [entry for entry in entries if "observations" in entry]
+    rows: list[list[object]] = [[run["observations"], short(run["cpu_s"]), short(run["peak_mb"])] for run in runs]
+    law = ""
+    if len(runs) > 1:
+        number, taken = (np.array([float(run[key]) for run in runs]) for key in ("observations", "cpu_s"))
+        start, each = fit_terms(np.column_stack([np.ones_like(number), number]), taken)
+        scatter = np.sqrt(np.mean(np.log(taken / (start + each * number)) ** 2))
+        law = f" A line through them: {start:.2g} s and {each:.2g} s for each observation, scatter {scatter:.0%}."
+    return table("Observations", ["observations", "CPU s", "peak MB"], rows, "Steps 1 to 8 of the native pipeline on "
+                 "simulated ACIS-I observations of 20 ks, in one process: user and system time." + law)
+
+
 def instructions() -> str:
     baseline = json.loads(BASELINE.read_text())
     rows: list[list[object]] = [[name, f"{count / 1e6:.2f}"] for name, count in baseline["kernels"].items()]
@@ -244,7 +272,8 @@ def made(path: Path, images: Path) -> str:
         f"{machine['numpy']}, chandra-bin {machine['chandra-bin']}", "",
         races(entries, stored["absent"]), sizes(entries), growth_table,
         "![Time of the kernels against size, with the fitted and the stated law](images/races-growth.png)", "",
-        commands(entries), whole_run(entries), merged(entries), instructions()])
+        threads(entries), commands(entries), whole_run(entries), observations(entries), merged(entries),
+        instructions()])
 
 
 def put_between_marks(page: Path, text: str) -> None:

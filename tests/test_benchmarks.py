@@ -143,6 +143,21 @@ def test_smoothing_of_the_merged_image_has_a_table_of_its_own(tmp_path):
                      r"\*\*missed by 1\.10x\*\*", page, re.DOTALL)
 
 
+def test_threads_are_compared_with_one_thread_of_the_same_kernel(tmp_path):
+    page = page_of(tmp_path, [stored(s, threads_of=name, threads=threads, cpu_s=cpu_s) for name, threads, s, cpu_s in (
+        ("smooth", 1, 4.0, 4.0), ("smooth", 2, 2.5, 4.8), ("boxes", 1, 1.0, 1.0), ("boxes", 2, 1.0, 1.5))])
+    assert re.search(r"\| smooth +\| +1 \| +4 \| +4 \| +1 \| +1 \|\n"
+                     r"\| +\| +2 \| +2\.5 \| +4\.8 \| +1\.6 \| +1\.2 \|", page)
+    assert re.search(r"\| boxes .*\n\| +\| +2 \| +1 \| +1\.5 \| +1 \| +1\.5 \|", page)
+
+
+def test_runs_of_several_observations_have_a_line_through_them(tmp_path):
+    page = page_of(tmp_path, [stored(9.0, observations=number, cpu_s=3.0 + 7 * number, peak_mb=400.0)
+                              for number in (1, 2, 4)])
+    assert re.search(r"## Observations.*\| 4 +\| +31 \| +400 \|.*: 3 s and 7 s for each observation, scatter 0%\.",
+                     page, re.DOTALL)
+
+
 def test_exponents_and_laws_are_those_of_the_times(tmp_path):
     entries = [stored(2e-9 * n, series="select_events", x=n, terms=[n]) for n in (1e5, 1e6, 1e7)]
     page = page_of(tmp_path, entries)
