@@ -53,7 +53,7 @@ def _run(words: list[str], folder: Path) -> None:
 def cpu_and_peak(words: list[str], folder: Path) -> tuple[float, float]:
     """Run a command in a folder; return its user and system time in seconds, and the peak of its memory in MB."""
     process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               env={**os.environ, "OPENBLAS_THREAD_TIMEOUT": "4"})  # as `chandra-bin run` sets it
+                               env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})  # as `chandra-bin run` sets it
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, words

@@ -141,6 +141,17 @@ def test_what_errors_quote_is_printable(words, capsys):
     assert err[:-1].isprintable()
 
 
+def test_commands_multiply_matrices_on_one_thread():
+    product = ("import numpy as np; draw = np.random.default_rng(1); "
+               "print((draw.random((70, 1000)) @ draw.random((1000, 445))).tobytes().hex())")
+    command = f"import sys; from chandra_bin.cli import main\ntry: main()\nexcept SystemExit: pass\n{product}"
+    plain = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    said = [subprocess.run([sys.executable, "-c", program, "--version"], env=environment, check=True,
+                           capture_output=True, text=True).stdout.splitlines()[-1]
+            for program, environment in ((command, plain), (product, plain | {"OPENBLAS_NUM_THREADS": "1"}))]
+    assert said[0] == said[1]
+
+
 def test_help_loads_nothing_heavy_and_is_quick():
     code = "import sys; from chandra_bin.cli import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,10 @@
 """Exposure maps against photons thinned one by one, and against what can be worked out by hand."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -194,6 +199,17 @@ class TestAspect:
         for chip in (2, 3):
             known = place_by_header(chip, SIM_Z, ROLL, CENTRE)
             np.testing.assert_allclose(placed[chip].to_sky(corners), known.to_sky(corners), atol=0.1)
+
+    def test_the_number_of_threads_of_blas_changes_no_digit(self):
+        program = ("from chandra_sky import flat_sky; "
+                   "from test_exposure import WHOLE, aspect_of_events, place_by_events; "
+                   "columns = flat_sky(400_000); aspect = aspect_of_events(columns, WHOLE); "
+                   "places = place_by_events(columns, aspect); print(aspect.x.tobytes().hex(), "
+                   "*(place.origin.tobytes().hex() for place in places.values()))")
+        said = {subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True,
+                               env={**os.environ, "OPENBLAS_NUM_THREADS": threads}, capture_output=True).stdout
+                for threads in ("1", "2", "3")}
+        assert len(said) == 1
 
     def test_few_events_say_nothing(self):
         assert aspect_of_events(flat_sky(500), WHOLE) is None

@@ -122,9 +122,10 @@ def main() -> NoReturn:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     if sys.stderr is None:  # daemons close stderr
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-    # Threads of OpenBLAS wait for the next product at full speed for 2^26 cycles; with 2^4 they sleep. numpy, which is
-    # not imported yet, and processes that are started inherit this; results do not depend on it.
-    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    # The libraries that multiply numpy's matrices round otherwise on several threads than on one: products would depend
+    # on the number of cores. numpy, which is not imported yet, and processes that are started inherit these variables.
+    for library in ("OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # stdout may be closed
             # Names of files and units may have characters that the encoding of the locale lacks.

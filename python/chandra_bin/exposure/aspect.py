@@ -92,7 +92,7 @@ class Aspect:
     def centred(self, gti: GTI) -> tuple["Aspect", Floats]:
         """Return the dither shifted to a mean of 0 over good times, and its original mean, (2,)."""
         dither = self.over(gti)
-        mean = np.array([dither.weight @ dither.x, dither.weight @ dither.y])
+        mean = _products(dither.weight[:, None], np.stack([dither.x, dither.y], axis=1))[0]
         return Aspect(self.time, self.x - mean[0], self.y - mean[1], self.source), mean
 
 
@@ -153,7 +153,7 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
     _, bins, counts = np.unique(np.floor((time - time.min()) / length), return_inverse=True, return_counts=True)
     when = np.bincount(bins, time - time.min()) / counts + time.min()
     sky = np.stack([events["x"], events["y"]], axis=1).astype(np.float64)
-    fits = [(rows, design, design.T @ design) for rows in _rows_of_chips(events).values()
+    fits = [(rows, design, _products(design, design)) for rows in _rows_of_chips(events).values()
             for design in (_design(events, rows),)]
     offsets = np.zeros((2, len(when)))
     for _ in range(_ROUNDS):
@@ -161,7 +161,7 @@ def aspect_of_events(events: Mapping[str, NDArray[np.generic]], gti: GTI) -> Asp
         left = np.empty_like(sky)
         for rows, design, normal in fits:
             still = sky[rows] - dither[rows]
-            left[rows] = sky[rows] - design @ _solution(normal, design.T @ still)
+            left[rows] = sky[rows] - design @ _solution(normal, _products(design, still))
         offsets = np.stack([np.bincount(bins, left[:, axis]) / counts for axis in (0, 1)])
     dither = np.stack([np.interp(time, when, each) for each in offsets], axis=1)
     scatter = np.concatenate([(left[rows] - dither[rows]).ravel() for rows, _, _ in fits]).std()
@@ -183,7 +183,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
     offsets = np.stack(aspect.at(np.asarray(events["time"], np.float64)), axis=1)
     for chip, rows in _rows_of_chips(events).items():
         design = _design(events, rows)
-        normal = design.T @ design
+        normal = _products(design, design)
         if np.linalg.matrix_rank(normal) < len(normal):
             continue
         half = acis.CHIP_PX / 2
@@ -193,7 +193,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
             continue
         still = _sky(events, rows)
         still -= offsets[rows]
-        moments = design.T @ still
+        moments = _products(design, still)
         solved = _solution(normal, moments)
         matrix = solved[1:].T.copy()
         # The sum of the squared residuals of a least-squares fit. OpenBLAS shares the product design @ solved, which
@@ -237,7 +237,7 @@ def _between(times: ArrayLike, low: float, high: float) -> NDArray[np.bool_]:
 def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
     """Return the design matrix of the linear fit."""
     middle = (acis.CHIP_PX + 1) / 2
-    made = np.ones((len(rows), 3))
+    made = np.ones((3, len(rows))).T  # so that columns lie together in memory
     for column, name in enumerate(("chipx", "chipy"), start=1):
         np.subtract(events[name][rows], middle, out=made[:, column], dtype=np.float64)
     return made
@@ -245,10 +245,20 @@ def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) 
 
 def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> Floats:
     """Return the sky positions (n, 2) of some events."""
-    made = np.empty((len(rows), 2))
+    made = np.empty((2, len(rows))).T
     for column, name in enumerate(("x", "y")):
         made[:, column] = events[name][rows]
     return made
+
+
+def _products(first: Floats, second: Floats) -> Floats:
+    """Return first.T @ second, of many rows and few columns, with the same rounding on any number of cores.
+
+    OpenBLAS shares long sums among its threads, so that their last digits, and those of exposure maps, would depend on
+    how many there are.
+    """
+    columns = [np.ascontiguousarray(column) for column in second.T]
+    return np.array([[np.einsum("n,n", np.ascontiguousarray(row), column) for column in columns] for row in first.T])
 
 
 def _solution(normal: Floats, moments: Floats) -> Floats:
