@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -252,6 +253,19 @@ def test_a_table_of_another_model_is_refused(capsys):
         capsys, *SESSION, "--bins", "3", "--fit", "old.ecsv")
     assert run([*SESSION, "--bins", "3", "--fit", "fit.ecsv", "-q"]) == 0
     assert "exists already" in error_of(capsys, *SESSION, "--bins", "3", "--fit", "fit.ecsv")
+
+
+@pytest.mark.usefixtures("copied")
+def test_a_fit_with_other_responses_is_refused(capsys):
+    with fits.open("responses.fits") as hdus:
+        hdus["WEIGHTS"].data["SECONDS"] *= 1.01
+        hdus.writeto("longer.fits")
+    words = ["longer.fits" if word == "responses.fits" else word for word in SESSION]
+    assert "fit.ecsv: was fitted with other responses than those of longer.fits: give those" in error_of(
+        capsys, *words, "--bins", "3", "--fit", "fit.ecsv")
+    shutil.copy("responses.fits", "same.fits")
+    words = ["same.fits" if word == "responses.fits" else word for word in SESSION]
+    assert run([*words, "--bins", "3", "--fit", "fit.ecsv", "-q"]) == 0
 
 
 @pytest.mark.usefixtures("copied")

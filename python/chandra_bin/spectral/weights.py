@@ -134,6 +134,12 @@ class ResponseWeights:
                              f"{made.seconds[row]:g} s: make the file again with 'chandra-bin responses'")
         return made
 
+    def checksum(self) -> str:
+        """Return a checksum of what a fit takes from a file that was read, which copies of the file share."""
+        ids = [(self.tiles[index].arf_id, self.tiles[index].rmf_id) for index in self.tile.tolist()]
+        areas = sorted(self.areas_arcsec2.items())
+        rows = list(zip(self.bin.tolist(), self.obsid.tolist(), self.seconds.tolist(), ids, strict=True))
+        return hashlib.sha256(repr((rows, areas)).encode()).hexdigest()[:_CHECKSUM]
 
     def check_files(self, path: Path) -> None:
         """Raise `InputError` for an ARF or RMF of a bin that changed after ``path``, which holds these weights."""

@@ -143,7 +143,8 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
             "spectra": folder, "responses": responses, "band_kev": "{:g}:{:g}".format(*band_kev), **model.given,
             **options.given, "nh": model.nh}
         made = FitFile(result, np.array([weights.areas_arcsec2[number] for number in result.bin.tolist()]),
-                       redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""))
+                       redshift, model.abundance_table, background, weights.ids.get("BINMAPID", ""),
+                       weights.checksum())
         outputs.write(out, ecsv(made.table(), {**lines, **made.meta()}))
         if options.statistic != "cstat":
             backgrounds = background_model(binned, "cstat")

@@ -52,6 +52,7 @@ class _Fitted:
     """By bin; empty without a table of fits."""
     words: str | None = None
     """The model in words, as the table has them."""
+    responses_id: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,9 @@ def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[i
     fitted = (_without_table(model, options, band_kev) if fit is None
               else _of_table(fit, model or ModelOptions()))
     given = FitInputs.read(spectra, responses)
+    if fitted.responses_id not in (None, given.weights.checksum()):
+        raise InputError(f"{fit}: was fitted with other responses than those of {responses}: give those "
+                         "(--responses), or fit again (chandra-bin fit)")
     need_bins(responses, numbers, given.weights.areas_arcsec2)
     data = _read(given, fitted)
     if fitted.words not in (None, data.plasma.describe()):
@@ -119,7 +123,8 @@ def _without_table(model: ModelOptions | None, options: FitOptions | None, band_
 
 def _of_table(path: Path, files: ModelOptions) -> _Fitted:
     """Return the options that a table of fits was made with, and its values."""
-    result = read_fit(path).result
+    fitted = read_fit(path)
+    result = fitted.result
     meta = read_columns_and_meta(path)[1]["parameters"]
     words = {each.name: meta[each.name] for each in fields(ModelOptions) if each.name in meta}
     words |= {"apec": files.apec} if "apec" in words else {}
@@ -141,7 +146,7 @@ def _of_table(path: Path, files: ModelOptions) -> _Fitted:
                                    bool(result.abundance_fixed[place]), nh, redshift, float(result.kt_low[place]),
                                    float(result.kt_high[place]), float(result.statistic[place]))
     model = result.model if options.varies is None else result.model.rpartition("; ")[0]
-    return _Fitted(ModelOptions(**words), options, (low, high), starts, model)
+    return _Fitted(ModelOptions(**words), options, (low, high), starts, model, fitted.responses_id)
 
 
 def _read(given: FitInputs, fitted: _Fitted) -> _Data:
