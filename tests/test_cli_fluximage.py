@@ -480,7 +480,7 @@ BAD = {
     "pixels of nothing": (evt("", "--binsize", "0"), "the pixel size must be positive, not 0"),
     "a binning": (evt("[bin sky=4]"), "fluximage bins the images itself"),
     "no such outlines": (evt("", "--fovfile", "no.fits"), "no.fits: no such file"),
-    "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "give one of them"),
+    "two sizes of pixels": (evt("", "--xygrid", "e.fits", "--binsize", "4"), "both set the size of pixels: give one"),
     "channels outside the band": (channels, "exclude all of the band hard"),
     "no such file": (evt("", "--badpixfile", "no.fits"), "no.fits: no such file"),
     "an invalid bad pixel file": (evt("", "--badpixfile", "e.fits"), "does not name the chip of its bad pixels"),

@@ -1,5 +1,6 @@
 """File names."""
 
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,3 +23,15 @@ def path_text(given: Any, name: str = "path") -> str:
 def as_path(given: Any, name: str = "path") -> Path:
     """Return a file name, a text or an ``os.PathLike``, as a path. Raises `InputError` for other types."""
     return Path(path_text(given, name))
+
+
+def as_path_or_none(given: FileName | None, name: str = "path") -> Path | None:
+    """Return a file name as a path, and None as None. Raises `InputError` for other types."""
+    return None if given is None else as_path(given, name)
+
+
+def as_paths(given: Sequence[FileName], name: str = "path") -> tuple[Path, ...]:
+    """Return file names as paths. Raises `InputError` for other types, and for a text, which would be its letters."""
+    if isinstance(given, str | PathLike):
+        raise InputError(f"{name} is one name: give a list of names")
+    return tuple(as_path(each, name) for each in given)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.memory import check_memory
+from chandra_bin._checks.paths import FileName
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.binning.options import BinningOptions
@@ -167,7 +168,7 @@ def warn_of_rims(counts: Image, what: str) -> None:
         warn(f"{counts.path}: {empty.mean():.0%} of the image is empty: without an exposure map {what}")
 
 
-def names_root(outroot: str | Path) -> str:
+def names_root(outroot: FileName) -> str:
     """Return the begin of names of products: ``clean_`` for ``clean``, and the folder for ``images/``."""
     if not str(outroot):
         raise InputError("OUTROOT is empty: give the begin of the names of the products, such as clean or images/")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from chandra_bin._checks.paths import FileName, as_path_or_none
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import parse_energies
 from chandra_bin.coords.wcs import ImageCoords
@@ -67,13 +68,13 @@ class MadeBackground:
     """Fit of a local background of particles and sky."""
 
 
-def background_files(outroot: str | Path) -> tuple[Path, Path]:
+def background_files(outroot: FileName) -> tuple[Path, Path]:
     """Return ``{outroot}_bkg.img`` and ``{outroot}_bkg_ratio.img``; in a folder where ``outroot`` ends with /."""
     stem = names_root(outroot)
     return Path(f"{stem}bkg.img"), Path(f"{stem}bkg_ratio.img")
 
 
-def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: str | Path, *,
+def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: FileName, *,
                          events: Name | SourceCounts | None = None, band: str | None = None, threads: int = 1,
                          clobber: bool = False) -> MadeBackground:
     """Make the background of an image from blank-sky events: an image of raw counts, and an image of their scale.
@@ -122,8 +123,8 @@ def blank_sky_background(image: Name, blanksky: Name | Sequence[Name], outroot: 
     return MadeBackground(made, *files, band_ev, sky.scales, outside)
 
 
-def local_background(image: Name, expmap: Name, outroot: str | Path, part: MeasuredPart | None = None, *,
-                     cluster: Path | None = None, events: Sequence[Name] = (),
+def local_background(image: Name, expmap: Name, outroot: FileName, part: MeasuredPart | None = None, *,
+                     cluster: FileName | None = None, events: Sequence[Name] = (),
                      particle_ratio: tuple[float, float] | None = None, threads: int = 1,
                      clobber: bool = False) -> MadeBackground:
     """Measure the background in a part of an image, and extend it to the whole image.
@@ -141,6 +142,7 @@ def local_background(image: Name, expmap: Name, outroot: str | Path, part: Measu
 
     On arrays it is `chandra_bin.local_background`. Raises `InputError` and `OutputError`; no file is written then.
     """
+    cluster = as_path_or_none(cluster, "cluster")
     _check_local(image, cluster, events, particle_ratio)
     part = MeasuredPart.or_defaults(part)
     if cluster is None and not any(vars(part).values()):
@@ -187,7 +189,7 @@ def _check_local(image: Name, cluster: Path | None, events: Sequence[Name],
         raise InputError("{:g} +- {:g}: a ratio of particles and its error must be above 0".format(*particle_ratio))
 
 
-def add_backgrounds(outroots: Sequence[str | Path], outroot: str | Path, *, clobber: bool = False) -> MadeBackground:
+def add_backgrounds(outroots: Sequence[FileName], outroot: FileName, *, clobber: bool = False) -> MadeBackground:
     """Add the backgrounds of merged observations, which must be on one grid.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.binning.bins import LOW_SN, BinSums, ContourBins
 from chandra_bin.binning.contour import bin_arrays
 from chandra_bin.binning.options import BinningOptions
@@ -71,7 +72,7 @@ class BinnedImage:
     """Errors of the background's normalisation, as in the column ``sn_sys``."""
 
 
-def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | None = None,
+def bin_image(image: FileName, folder: FileName, options: BinningOptions | None = None,
               files: ImageFiles | None = None, *, wanted: BinProducts | None = None, threads: int = 1,
               clobber: bool = False, progress: Callable[[float], None] | None = None) -> BinnedImage:
     """Bin an image and write FITS images, histograms, bin table, region files and a picture into ``folder``.
@@ -98,7 +99,7 @@ def bin_image(image: str | Path, folder: str | Path, options: BinningOptions | N
     """
     options, files = BinningOptions.or_defaults(options), ImageFiles.or_defaults(files)
     wanted = BinProducts.or_defaults(wanted)
-    image, products = Path(image), BinFiles(Path(folder))
+    image, products = as_path(image, "image"), BinFiles(as_path(folder, "folder"))
     has_own_sn = files.counts_image is not None
     optional = {products.sn_image: has_own_sn, products.all_regions: wanted.regions == "one-file"}
     made_files = [*products.all, *(path for path, is_made in optional.items() if is_made)]

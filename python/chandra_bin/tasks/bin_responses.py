@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats, Wholes
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.coords.grids import Grid
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -54,9 +55,10 @@ class BinsWithFiles:
     """Bins with files whose area the observation sees by less than 0.9."""
 
 
-def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: str, out: Path, *,
-                        brightness: Path | None = None, mask: Path | None = None, exclude: Sequence[Path] = (),
-                        keep: Sequence[Path] = (), clobber: bool = False, threads: int = 1) -> list[BinsWithFiles]:
+def write_bin_responses(events: Name | Sequence[Name], binmap: FileName, pattern: str, out: FileName, *,
+                        brightness: FileName | None = None, mask: FileName | None = None,
+                        exclude: Sequence[FileName] = (), keep: Sequence[FileName] = (), clobber: bool = False,
+                        threads: int = 1) -> list[BinsWithFiles]:
     """Write the response files of each bin in each observation into the file that `fit_spectra_files` reads.
 
     Parameters
@@ -77,19 +79,14 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
     where the file has FRACEXPO: t for a bin that is seen as a whole. Where pixels of negative brightness make a sum
     negative, or an exposure longer than t, b is 1 in that bin.
 
-    Raises
-    ------
-    InputError
-        For a pattern without ``{bin}``, bad or missing files, and files of another observation.
-    OutputError
-        Where ``out`` exists or cannot be written.
-
-    Warns
-    -----
-    ChandraBinWarning
-        For bins with events but without files, ARFs whose EXPOSURE differs by more than 1 % from the events' live time,
-        filters on the sky, bins of too negative brightness, and without ``brightness`` bins that are seen in part.
+    Raises `InputError` for a pattern without ``{bin}``, bad or missing files and files of another observation, and
+    `OutputError`. Warns of bins with events but without files, ARFs whose EXPOSURE differs by more than 1 % from the
+    events' live time, filters on the sky, bins of too negative brightness, and without ``brightness`` of bins that are
+    seen in part.
     """
+    binmap, out = as_path(binmap, "binmap"), as_path(out, "out")
+    brightness, mask = as_path_or_none(brightness, "brightness"), as_path_or_none(mask, "mask")
+    exclude, keep = as_paths(exclude, "exclude"), as_paths(keep, "keep")
     names = named_files(events)
     obsids = obsids_of(names)
     _check_pattern(pattern, len(obsids))
@@ -108,8 +105,8 @@ def write_bin_responses(events: Name | Sequence[Name], binmap: Path, pattern: st
             made.append(found)
         warn_of_partly_seen(binmap, (found.partly for found in made), brightness)
         lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "per_bin": pattern,
-                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
-                                      "keep": tuple(keep)})
+                                      "brightness": brightness, "mask": mask, "exclude": exclude,
+                                      "keep": keep})
         weights = ResponseWeights.joined(known, parts, areas_of(bins), bins.ids | weighing(brightness))
         with outputs.open(out) as file:
             weights.write(file, out.parent, lines)

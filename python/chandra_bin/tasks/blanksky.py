@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.tangent_plane import as_float32, tangent_point
 from chandra_bin.coords.wcs import ImageCoords, physical_agree
@@ -71,8 +72,8 @@ class _Part:
     rows: list[Rows] = field(default_factory=list)
 
 
-def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *,
-                     ancillary_of: Path | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
+def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: FileName, *,
+                     ancillary_of: FileName | None = None, seed: int = 1, clobber: bool = False) -> BlankSky:
     """Join blank-sky events of an observation's chips, and write the scale of each chip (BKGSCALn).
 
     Parameters
@@ -89,6 +90,8 @@ def blank_sky_events(events: Name, blanksky: Name | Sequence[Name], out: Path, *
     without events in the observation are left out. Raises `InputError`, also where files have different columns or
     tangent points, and `OutputError`; no file is written then.
     """
+    out = as_path(out, "out")
+    ancillary_of = as_path_or_none(ancillary_of, "ancillary_of")
     events = named_file(events)
     with open_events(events) as file:
         file.need_ev()

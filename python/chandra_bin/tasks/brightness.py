@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.binning.options import BinningOptions
 from chandra_bin.binning.smoothing import smooth_flux
 from chandra_bin.errors import InputError, counted, warn
@@ -29,7 +30,7 @@ _REMEDY = ("contbin_smoothed.fits of 'chandra-bin bin' with the same images, --e
            "folder than the binmap's")
 
 
-def write_brightness(image: Path, files: ImageFiles, out: Path, *, sn: float = 10.0, threads: int = 1,
+def write_brightness(image: FileName, files: ImageFiles, out: FileName, *, sn: float = 10.0, threads: int = 1,
                      clobber: bool = False) -> None:
     """Write the exposure-corrected brightness of a counts image, for ``brightness`` of `write_responses`.
 
@@ -43,6 +44,7 @@ def write_brightness(image: Path, files: ImageFiles, out: Path, *, sn: float = 1
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    image, out = as_path(image, "image"), as_path(out, "out")
     with Outputs([out], inputs=files_of(image, *files.all), clobber=clobber) as outputs:
         read = read_bin_inputs(image, BinningOptions(), files)
         if files.expmap is None or read.arrays.exposure is None:

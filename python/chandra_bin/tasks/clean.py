@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.region_files import read_regions
@@ -69,7 +70,7 @@ class Filled:
     """Filled ones."""
 
 
-def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor: float = FLUX_FACTOR,
+def scale_flux(flux: FileName, counts: FileName, out: FileName, *, factor: float = FLUX_FACTOR,
                clobber: bool = False) -> ScaledFlux:
     """Write the scaled flux of the step scripts (``scaled_broad_flux.fits``): ``factor`` F mean(C) / mean(F), float32.
 
@@ -77,7 +78,7 @@ def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor:
     exposure. The header has FLUXFAC (``factor``) and FLUXSCAL (the product that multiplies F). Raises `InputError` and
     `OutputError`.
     """
-    out = Path(out)
+    flux, counts, out = as_path(flux, "flux"), as_path(counts, "counts"), as_path(out, "out")
     with Outputs([out], inputs=files_of(flux, counts), clobber=clobber) as outputs:
         fluxes = refuse_filled(read_image(flux))
         image = refuse_filled(read_on_grid(counts, fluxes, "image of counts"))
@@ -95,9 +96,9 @@ def scale_flux(flux: str | Path, counts: str | Path, out: str | Path, *, factor:
     return ScaledFlux(out, scale, factor)
 
 
-def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: str | Path, *,
-                   exclude: Sequence[str | Path] = (), area: str | Path | None = None, expmap: str | Path | None = None,
-                   mask: str | Path | None = None, clobber: bool = False) -> Cleaned:
+def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: FileName, *,
+                   exclude: Sequence[FileName] = (), area: FileName | None = None, expmap: FileName | None = None,
+                   mask: FileName | None = None, clobber: bool = False) -> Cleaned:
     """Remove sources from images of one grid, crop the images, and write the mask of the remaining pixels.
 
     Parameters
@@ -114,11 +115,11 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
     the set is NaN. Sky and physical coordinates of the pixels do not change. Raises `InputError`, also where no pixel
     is left, and `OutputError`; no file is written then.
     """
+    area, expmap, mask = as_path_or_none(area, "area"), as_path_or_none(expmap, "expmap"), as_path_or_none(mask, "mask")
+    mask_out, regions = as_path(mask_out, "mask_out"), as_paths(exclude, "exclude")
     if not images:
         raise InputError("images is empty: give at least one image to remove sources from")
-    named = {Path(out): Path(name) for out, name in images.items()}
-    mask_out, regions = Path(mask_out), tuple(map(Path, exclude))
-    area, expmap, mask = (None if each is None else Path(each) for each in (area, expmap, mask))
+    named = {as_path(out, "output"): as_path(name, "image") for out, name in images.items()}
     inputs = [*files_of(*named.values(), expmap, mask), *regions, *([] if area is None else [area])]
     with Outputs([*named, mask_out], inputs=inputs, clobber=clobber) as outputs:
         read = _read_set(named)
@@ -157,17 +158,17 @@ def remove_sources(images: Mapping[Path, Path] | Mapping[str, str], mask_out: st
     return Cleaned(mask_out, final.shape, (x0, y0), int(np.count_nonzero(final)), sums)
 
 
-def fill_image(image: str | Path, sources: Sequence[str | Path], out: str | Path | None = None, *,
-               expmap: str | Path | None = None, mask: str | Path | None = None, seed: int = 0,
+def fill_image(image: FileName, sources: Sequence[FileName], out: FileName | None = None, *,
+               expmap: FileName | None = None, mask: FileName | None = None, seed: int = 0,
                clobber: bool = False) -> Filled:
     """Write ``{image}_filled.img``, for display: sources are filled with random values from their surroundings.
 
     Its header has FILLED, and the binning and the spectra refuse it. ``out`` must end in ``_filled.img``.
     Raises `InputError` and `OutputError`.
     """
-    image, regions = Path(image), tuple(map(Path, sources))
-    expmap, mask = (None if each is None else Path(each) for each in (expmap, mask))
-    out = Path(out) if out else image.with_name(f"{image.name.split('.')[0]}{_FILLED_END}")
+    image, regions = as_path(image, "image"), as_paths(sources, "sources")
+    expmap, mask = as_path_or_none(expmap, "expmap"), as_path_or_none(mask, "mask")
+    out = as_path_or_none(out, "out") or image.with_name(f"{image.name.split('.')[0]}{_FILLED_END}")
     if not out.name.endswith(_FILLED_END):
         raise InputError(f"{out}: the name of a filled image must end in {_FILLED_END}, as its pixels are not counts")
     with Outputs([out], inputs=[*files_of(image, expmap, mask), *regions], clobber=clobber) as outputs:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.images import LEAST_EXPOSURE
 from chandra_bin._checks.options import Options
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import ImageArrays, bin_arrays
 from chandra_bin.binning.histograms import histogram_qdp
@@ -99,7 +100,7 @@ class ContbinOptions(Options):
         return [*(path for path in files if path is not None), *self.exclude, *self.keep]
 
 
-def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, threads: int = 1,
+def bin_as_contbin(image: FileName, options: ContbinOptions | None = None, *, threads: int = 1,
                    progress: Callable[[float], None] | None = None) -> ContourBins:
     """Bin an image as the original ``contbin`` does.
 
@@ -107,6 +108,7 @@ def bin_as_contbin(image: Path, options: ContbinOptions | None = None, *, thread
     contbin_mask.fits, bin_sn_stats.qdp and bin_signal_stats.qdp. Raises `InputError` and `OutputError`; warns where an
     exposure map masks every pixel.
     """
+    image = as_path(image, "image")
     options = ContbinOptions.or_defaults(options)
     files = ContbinFiles(options.out, options.outsn, options.outbinmap)
     with Outputs(files.all, inputs=files_of(image, *options.inputs), clobber=True) as outputs:

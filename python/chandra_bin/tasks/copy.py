@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import counted, warn
 from chandra_bin.events.columns import with_columns
 from chandra_bin.events.images import event_image
@@ -36,13 +37,14 @@ class Copied:
     """Number of rows of the input table."""
 
 
-def copy_file(name: Name, out: Path, *, keywords: Mapping[str, Any] | None = None,
+def copy_file(name: Name, out: FileName, *, keywords: Mapping[str, Any] | None = None,
               clobber: bool = False) -> Copied:
     """Write the data of a virtual name, as CIAO's dmcopy: filtered events with their GTIs, or an image.
 
     Events keep all keywords; exposures, GTIs of each chip and the data subspace are updated for the filters.
     ``keywords`` are set in the header of the rows. Raises `InputError` and `OutputError`; no file is written then.
     """
+    out = as_path(out, "out")
     parsed = named_file(name)
     parameters = {"infile": plain_name(parsed)}
     with Outputs([out], inputs=files_of(parsed), clobber=clobber) as outputs:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.options import Options
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none
 from chandra_bin.coords.pixel_areas import pixel_areas_arcsec2
 from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords
@@ -63,9 +64,9 @@ class Detected:
     files: list[Path]
 
 
-def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOptions | None = None, *,
-                    expmap: Path | None = None, psfmap: Path | None = None, psfecf: float | None = None,
-                    cluster: Path | None = None, clobber: bool = False,
+def detect_in_image(image: FileName, files: DetectionFiles, options: DetectionOptions | None = None, *,
+                    expmap: FileName | None = None, psfmap: FileName | None = None, psfecf: float | None = None,
+                    cluster: FileName | None = None, clobber: bool = False,
                     progress: Callable[[float], None] | None = None) -> Detected:
     """Detect the sources of a counts image by `detect_sources`, and write files like those of CIAO's ``wavdetect``.
 
@@ -82,6 +83,9 @@ def detect_in_image(image: Path, files: DetectionFiles, options: DetectionOption
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    image = as_path(image, "image")
+    expmap = as_path_or_none(expmap, "expmap")
+    psfmap, cluster = as_path_or_none(psfmap, "psfmap"), as_path_or_none(cluster, "cluster")
     files, options = DetectionFiles.or_defaults(files), DetectionOptions.or_defaults(options)
     wanted = [path for path in vars(files).values() if path is not None]
     series = [] if files.regions is None else [files.regions.parent / glob.escape(files.regions.name)]

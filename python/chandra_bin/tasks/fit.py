@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chandra_bin._checks.array_types import Wholes
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import band_channels
@@ -98,7 +99,7 @@ def grid_limits(options: FitOptions) -> tuple[float, float]:
     return min(KT_LIMITS_KEV[0], options.kt_min), max(KT_LIMITS_KEV[1], options.kt_max)
 
 
-def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelOptions | None = None,
+def fit_spectra_files(folder: FileName, responses: FileName, out: FileName, *, model: ModelOptions | None = None,
                       options: FitOptions | None = None, band_kev: tuple[float, float] = FIT_BAND_KEV,
                       threads: int = 1, progress: Callable[[float], object] | None = None,
                       engine: Engine | None = None, clobber: bool = False) -> FittedSpectra:
@@ -118,6 +119,7 @@ def fit_spectra_files(folder: Path, responses: Path, out: Path, *, model: ModelO
     Raises `InputError` for files that are missing, damaged, or do not belong together, and `OutputError`; no file is
     written then.
     """
+    folder, responses, out = as_path(folder, "folder"), as_path(responses, "responses"), as_path(out, "out")
     model, options = ModelOptions.or_defaults(model), FitOptions.or_defaults(options)
     if model.nh == 0 and options.nh_is == "fixed":
         warn("nh is 0: the fits take no absorption by our galaxy into account; give its column density towards the "

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin._checks.paths import FileName, as_path_or_none
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.bands import Band, parse_bands
 from chandra_bin.coords.grids import Grid, GridAxis
@@ -141,7 +142,7 @@ class ExposureSettings:
 
 def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize: float | None = None,
                      settings: ExposureSettings | None = None, files: AncillaryChoice | None = None,
-                     psfecf: float | None = None, xygrid: Path | None = None, threads: int = 1,
+                     psfecf: float | None = None, xygrid: FileName | None = None, threads: int = 1,
                      clobber: bool = False) -> FluxImages:
     """Write image, exposure map and flux of each band, and the map of PSF radii, all on one grid.
 
@@ -162,14 +163,14 @@ def make_flux_images(name: Name, outroot: str, *, bands: str = "broad", binsize:
     Exposure maps are approximate, as headers state (CALIB = 'APPROX'). Raises `InputError` and `OutputError`; no file
     is written then.
     """
+    xygrid = as_path_or_none(xygrid, "xygrid")
     settings, files = settings or ExposureSettings(), AncillaryChoice.or_defaults(files)
     wanted = parse_bands(bands)
     parsed = named_file(name)
     if parsed.binning is not None:
         raise parsed.error(parsed.binning.at, "fluximage bins the images itself: remove this, and give --binsize")
     if binsize is not None and xygrid is not None:
-        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both set the size of pixels: give one of "
-                         "them")
+        raise InputError(f"--binsize {binsize:.15g} and --xygrid {xygrid} both set the size of pixels: give one")
     binsize = 1.0 if binsize is None else binsize
     check_binsize(binsize, exposed=True)
     if psfecf is not None:

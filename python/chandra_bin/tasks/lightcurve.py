@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none
 from chandra_bin.errors import InputError, warn
 from chandra_bin.events.bin_length import LEAST_FRAMES, BinLength, choose_bin_length
 from chandra_bin.events.clocks import seconds_of
@@ -31,13 +31,14 @@ from .options import FlareLimits
 _SAME_TIMES = 0.01
 
 
-def write_light_curve(name: Name, out: Path, *, clobber: bool = False) -> LightCurve:
+def write_light_curve(name: Name, out: FileName, *, clobber: bool = False) -> LightCurve:
     """Write the light curve of ``evt2.fits[bin time=::259.28]``, as CIAO's ``dmextract opt=ltc1`` does.
 
     Bins begin at the limit in the name, or of a filter on time, or else at TSTART. Exposures are those of the first
     chip that passes the filters, in the file's order, which begins with the aim point's. The GTIs of all chips follow
     the table. Raises `InputError` and `OutputError`; warns where the chips' good times differ by more than 1 %.
     """
+    out = as_path(out, "out")
     parsed = named_file(name)
     axis = _time_axis(parsed)
     with Outputs([out], inputs=files_of(parsed), clobber=clobber) as outputs:
@@ -81,13 +82,15 @@ def propose_bin_length(name: Name, method: Method = "robust") -> BinLength:
             raise InputError(f"{parsed}: {error}") from None
 
 
-def deflare(name: Name, out: Path, limits: FlareLimits | None = None, *, plot: Path | None = None,
+def deflare(name: Name, out: FileName, limits: FlareLimits | None = None, *, plot: FileName | None = None,
             clobber: bool = False) -> tuple[LightCurve, Deflared]:
     """Write the GTIs without flares of a light curve, as CIAO's ``deflare`` does, and a picture of them.
 
     FLR... keywords and the history of the GTI file state the method that gave the limits, and why it differs from the
     requested one. Raises `InputError`, which begins with the light curve's name, and `OutputError`.
     """
+    out = as_path(out, "out")
+    plot = as_path_or_none(plot, "plot")
     limits = FlareLimits.or_defaults(limits)
     if plot is not None and plot.suffix.lower() != ".png":
         raise InputError(f"{plot}: the picture is a PNG; give a name that ends in .png")

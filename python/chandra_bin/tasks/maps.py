@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.spectra import HARD_EV, SOFT_EV, band_channels, hardness
@@ -48,7 +49,7 @@ class _Map:
     high: Floats | None = None
 
 
-def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions | None = None,
+def write_maps(binmap: FileName, fit: FileName, folder: FileName, *, options: DepthOptions | None = None,
                centre_deg: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
     """Write maps of the fits of bins: FITS images of each quantity and of its lower and upper error, and a picture.
 
@@ -66,6 +67,7 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     A bin whose fit is doubtful (the column reason) has NaN. Returns the files. Raises `InputError` and `OutputError`;
     no file is written then.
     """
+    binmap, fit, folder = as_path(binmap, "binmap"), as_path(fit, "fit"), as_path(folder, "folder")
     options = DepthOptions.or_defaults(options)
     fitted = read_fit(fit)
     result, area = fitted.result, fitted.area_arcsec2
@@ -109,13 +111,14 @@ def write_maps(binmap: Path, fit: Path, folder: Path, *, options: DepthOptions |
     return _write(folder, image, labels, result.bin, shown, notes, clobber)
 
 
-def write_hardness_maps(binmap: Path, spectra: Path, folder: Path, *, clobber: bool = False) -> list[Path]:
+def write_hardness_maps(binmap: FileName, spectra: FileName, folder: FileName, *, clobber: bool = False) -> list[Path]:
     """Write maps of hardness and of counts per area from the spectra of bins alone, without responses.
 
     ``hardness.fits`` is (H - S) / (H + S) of net counts of 2 - 7 (H) and 0.5 - 2 keV (S) of all observations together,
     with its errors. Hardness depends on the date and the chips of the observations: it compares bins and does not
     measure temperatures. Parameters are as for `write_maps`; ``spectra`` is the folder of `write_spectra`.
     """
+    binmap, spectra, folder = as_path(binmap, "binmap"), as_path(spectra, "spectra"), as_path(folder, "folder")
     files = sorted(spectra.glob(f"*/{ALL_BINS}"))
     if not files:
         raise InputError(f"{spectra}: holds no {ALL_BINS} of any observation: make them by 'chandra-bin spectra'")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.acis.bands import parse_bands
 from chandra_bin.coords.grids import Grid
 from chandra_bin.coords.tangent_plane import mean_point, parse_point, separation_deg, tangent_point
@@ -66,7 +66,7 @@ class Merged:
     """Columns that differ between files, and are therefore not in ``merged_evt.fits``."""
 
 
-def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: str | None = None,
+def merge_observations(names: Name | Sequence[Name], outdir: FileName, *, refcoord: str | None = None,
                        bands: str = "broad", binsize: float = 1.0, exposure: ExposureSettings | None = None,
                        psfecf: float | None = None, blanksky: BlankSkies | None = None, each_events: bool = True,
                        clobber: bool = False) -> Merged:
@@ -100,6 +100,7 @@ def merge_observations(names: Name | Sequence[Name], outdir: Path, *, refcoord: 
 
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    outdir = as_path(outdir, "outdir")
     request = Request(outdir, tuple(parse_bands(bands)), binsize, exposure, psfecf, blanksky is not None, each_events)
     files = named_files(names)
     skies = None if blanksky is None else _blank_skies(blanksky, files)

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.binning.outlines import Polygons, trace_polygons
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import ChandraBinWarning, InputError, counted, warn
@@ -50,7 +51,7 @@ class Outlines:
     vertices: int
 
 
-def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path | None = None,
+def write_outlines(binmap: FileName, outdir: FileName | None = None, *, all_in_one: FileName | None = None,
                    format: Format | None = None, system: str = "physical", sexagesimal: bool = False,
                    clobber: bool = False) -> Outlines:
     """Write the exact outline of each bin of a binmap as ``outdir/xaf_N.reg``, all of them in one file, or both.
@@ -71,6 +72,8 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     A bin number without pixels gets no file, and a `ChandraBinWarning`. Raises `InputError`, also where the image lacks
     the coordinates of ``system``, and `OutputError`; no file is written then.
     """
+    binmap = as_path(binmap, "binmap")
+    outdir, all_in_one = as_path_or_none(outdir, "outdir"), as_path_or_none(all_in_one, "all_in_one")
     system = system.lower()
     if outdir is None and all_in_one is None:
         raise InputError("give an output for the outlines: a folder, or one file of all bins")
@@ -100,8 +103,9 @@ def write_outlines(binmap: Path, outdir: Path | None = None, *, all_in_one: Path
     return Outlines(len(files) + bool(all_in_one), len(polygons), len(polygons.points))
 
 
-def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: Format = "ciao", system: str = "wcs",
-                  sexagesimal: bool = False, semantics: Semantics | None = None, clobber: bool = False) -> list[Path]:
+def convert_files(files: Sequence[FileName], image: FileName, outdir: FileName, *, format: Format = "ciao",
+                  system: str = "wcs", sexagesimal: bool = False, semantics: Semantics | None = None,
+                  clobber: bool = False) -> list[Path]:
     """Convert region files of any kind, by the coordinates of an image or event file, into ``outdir``.
 
     ``NAME.reg`` becomes ``NAME_sex.reg`` (sexagesimal) or ``NAME_physical.reg``, ``NAME_fk5.reg``, ... A single file
@@ -110,6 +114,8 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     differently. Parameters are as for `write_outlines`; ``semantics`` is as for `chandra_bin.regions.parse_regions`.
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    image, outdir = as_path(image, "image"), as_path(outdir, "outdir")
+    files = as_paths(files, "files")
     system = system.lower()
     if not files:
         raise InputError("give at least one region file")
@@ -135,14 +141,17 @@ def convert_files(files: Sequence[Path], image: Path, outdir: Path, *, format: F
     return targets
 
 
-def write_mask(image: Path, out: Path, *, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-               expmap: Path | None = None, semantics: Semantics | None = None,
+def write_mask(image: FileName, out: FileName, *, exclude: Sequence[FileName] = (), keep: Sequence[FileName] = (),
+               expmap: FileName | None = None, semantics: Semantics | None = None,
                clobber: bool = False) -> tuple[int, int]:
     """Write a mask for an image: 1 used, 0 inside regions of ``exclude``, and outside all regions of ``keep``.
 
     The mask is also 0 where the image is NaN, and where ``expmap``, its exposure map, is not above 0. Returns the
     numbers of used and of all pixels. Raises `InputError` and `OutputError`.
     """
+    image, out = as_path(image, "image"), as_path(out, "out")
+    expmap = as_path_or_none(expmap, "expmap")
+    exclude, keep = as_paths(exclude, "exclude"), as_paths(keep, "keep")
     if not exclude and not keep and expmap is None:
         raise InputError("give a region file to exclude or to keep, or an exposure map")
     parameters = {"image": image, "exclude": tuple(exclude), "keep": tuple(keep), "expmap": expmap,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import InputError, counted, did_you_mean, reason, rename_hint, warn
 from chandra_bin.fits.columns import read_columns_and_meta
 from chandra_bin.fits.images import Image, product_header, write_image
@@ -40,8 +41,8 @@ class _Values:
     """Checksum of the binmap; None where the file has none."""
 
 
-def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Path(),
-               region_list: Path = Path("region_list.txt"), suffix: str = "_out.fits", compress: bool = False,
+def paint_fits(binmap: FileName, *, input_dir: FileName = Path(), output_dir: FileName = Path(),
+               region_list: FileName = Path("region_list.txt"), suffix: str = "_out.fits", compress: bool = False,
                clobber: bool = False) -> list[Path]:
     """Paint the results of fits, as the original's ``paint_output_images`` does.
 
@@ -50,13 +51,16 @@ def paint_fits(binmap: Path, *, input_dir: Path = Path(), output_dir: Path = Pat
     image ``output_dir/parameter + suffix``, NaN for bins without a value. A missing results file raises a warning.
     Returns the paths of the images; raises `InputError`, also for bins that the binmap lacks, and `OutputError`.
     """
+    binmap, input_dir = as_path(binmap, "binmap"), as_path(input_dir, "input_dir")
+    output_dir, region_list = as_path(output_dir, "output_dir"), as_path(region_list, "region_list")
     names = _region_names(region_list, input_dir)
     values = _Values(_read_fits(names, input_dir), region_list, names)
     return _paint(binmap, values, output_dir, suffix, compress, clobber, {"region_list": region_list})
 
 
-def paint_table(binmap: Path, table: Path, *, columns: Sequence[str] | None = None, output_dir: Path = Path(),
-                suffix: str = "_out.fits", compress: bool = False, clobber: bool = False) -> list[Path]:
+def paint_table(binmap: FileName, table: FileName, *, columns: Sequence[str] | None = None,
+                output_dir: FileName = Path(), suffix: str = "_out.fits", compress: bool = False,
+                clobber: bool = False) -> list[Path]:
     """Paint numeric columns of a CSV, ECSV or FITS table that has a column ``bin``.
 
     ``columns`` are the names of some columns, at least one; None: every numeric one. Images are like those of
@@ -64,6 +68,7 @@ def paint_table(binmap: Path, table: Path, *, columns: Sequence[str] | None = No
     of its binmap (binmap_id): it is refused with another binmap. Other tables are refused for bins that the binmap
     lacks; bins without a row raise a warning.
     """
+    binmap, table, output_dir = as_path(binmap, "binmap"), as_path(table, "table"), as_path(output_dir, "output_dir")
     values = _read_table(table, columns)
     return _paint(binmap, values, output_dir, suffix, compress, clobber, {"table": table})
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.options import Options, option
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, NoCluster, counted, rename_hint
 from chandra_bin.events.region_files import read_regions
@@ -104,10 +105,10 @@ class ProposedArea(Proposal):
     """Pixels x0, x1, y0, y1 of the proposal, the ends excluded."""
 
 
-def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent"] = "aperture",
-                    expmap: Path | None = None, background: Path | None = None,
-                    background_scale: float | Path | None = None, exclude: Sequence[Path] = (),
-                    detections: Detections | None = None, mask: Path | None = None,
+def propose_cluster(image: FileName, out: FileName, *, kind: Literal["aperture", "extent"] = "aperture",
+                    expmap: FileName | None = None, background: FileName | None = None,
+                    background_scale: float | FileName | None = None, exclude: Sequence[FileName] = (),
+                    detections: Detections | None = None, mask: FileName | None = None,
                     sky: bool = False) -> ProposedCluster:
     """Propose the region of the cluster of an image: an ellipse.
 
@@ -125,16 +126,20 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     The ellipse has the second moments of the net brightness within 4 sigma, iterated. Raises `InputError`, also where
     no cluster is found (an earlier proposal is removed then), and `OutputError`.
     """
+    image, out = as_path(image, "image"), as_path(out, "out")
+    expmap, background = as_path_or_none(expmap, "expmap"), as_path_or_none(background, "background")
+    mask, exclude = as_path_or_none(mask, "mask"), as_paths(exclude, "exclude")
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
-    scale_file = background_scale if isinstance(background_scale, Path) else None
+    scale = (background_scale if isinstance(background_scale, float | int)
+             else as_path_or_none(background_scale, "background_scale"))
     is_users, picture = _is_users(out), out.with_suffix(".png")
-    inputs = [*files_of(image, expmap, background, scale_file, mask), *exclude,
+    inputs = [*files_of(image, expmap, background, scale if isinstance(scale, Path) else None, mask), *exclude,
               *([] if detections is None else [detections.file])]
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
         pixels = refuse_filled(read_image(image))
         exposure = None if expmap is None else read_exposure(expmap, pixels).data
-        expected = _expected(background, background_scale, pixels)
+        expected = _expected(background, scale, pixels)
         excluded = np.zeros(pixels.data.shape, bool) if mask is None else ~(
             read_on_grid(mask, pixels, "mask", of_any=True).data >= 1)
         if exclude:
@@ -162,7 +167,7 @@ def propose_cluster(image: Path, out: Path, *, kind: Literal["aperture", "extent
     return ProposedCluster(out, picture, is_users, found)
 
 
-def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: Path | None = None,
+def propose_point_sources(detections: FileName, out: FileName, image: FileName, *, cluster: FileName | None = None,
                           compact: float = COMPACT, significant: float = SIGNIFICANT,
                           sky: bool = True) -> ProposedSources:
     """Propose the region of point sources: detections whose centres are outside the cluster.
@@ -180,6 +185,8 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
 
     Raises `InputError` and `OutputError`.
     """
+    detections, out, image = as_path(detections, "detections"), as_path(out, "out"), as_path(image, "image")
+    cluster = as_path_or_none(cluster, "cluster")
     is_users, picture = _is_users(out), out.with_suffix(".png")
     inputs = [*files_of(image), detections, *([] if cluster is None else [cluster])]
     with _outputs([picture] if is_users else [out, picture], inputs) as outputs:
@@ -210,8 +217,8 @@ def propose_point_sources(detections: Path, out: Path, image: Path, *, cluster: 
     return ProposedSources(out, picture, is_users, len(kept), len(dropped))
 
 
-def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, least: float = 0.3,
-                 image: Path | None = None) -> ProposedArea:
+def propose_area(expmap: FileName, folder: FileName, *, cluster: FileName | None = None, least: float = 0.3,
+                 image: FileName | None = None) -> ProposedArea:
     """Propose the area of interest: the box of good exposure, ``square.reg`` (sky) and ``min_xy.reg`` (physical).
 
     Parameters
@@ -223,6 +230,8 @@ def propose_area(expmap: Path, folder: Path, *, cluster: Path | None = None, lea
 
     Where a user gave one of the two files, the other is made from it. Raises `InputError` and `OutputError`.
     """
+    expmap, folder = as_path(expmap, "expmap"), as_path(folder, "folder")
+    cluster, image = as_path_or_none(cluster, "cluster"), as_path_or_none(image, "image")
     square, physical = folder / "square.reg", folder / "min_xy.reg"
     picture = folder / "square.png"
     users = [path for path in (square, physical) if _is_users(path)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.binning.boxes import cover_with_boxes
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, warn
@@ -29,14 +30,15 @@ class RegionFiles:
     bin: float
 
 
-def make_region_files(binmap: Path, *, minx: float | None = None, miny: float | None = None, bin: float | None = None,
-                      outdir: Path = Path()) -> RegionFiles:
+def make_region_files(binmap: FileName, *, minx: float | None = None, miny: float | None = None,
+                      bin: float | None = None, outdir: FileName = Path()) -> RegionFiles:
     """Write ``outdir/xaf_0.reg``, ``xaf_1.reg``, ... up to the first bin number without pixels.
 
     ``minx`` and ``miny`` are the physical coordinates of the lower left edge of the first pixel and ``bin`` the
     physical size of a pixel; those not given come from the header, or are 0, 0 and 1 where that has no physical
     coordinates. Files of the same names are replaced; files with higher numbers stay, with a warning.
     """
+    binmap, outdir = as_path(binmap, "binmap"), as_path(outdir, "outdir")
     image, labels = read_binmap(binmap)
     with about(binmap):
         boxes = cover_with_boxes(labels)

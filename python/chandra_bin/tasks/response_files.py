@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chandra_bin._checks.array_types import Wholes
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.errors import InputError, reason
 from chandra_bin.fits.outputs import Outputs
 from chandra_bin.spectral.ogip import Arf, Rmf, read_arf, read_rmf
@@ -35,7 +36,7 @@ class FilesOfBins:
     """Numbers of bins; None: all."""
 
 
-def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | None = None, *,
+def write_response_files(responses: FileName, folder: FileName, bins: Sequence[int] | None = None, *,
                          clobber: bool = False) -> list[Path]:
     """Write the responses of some bins as files for XSPEC and Sherpa: ``{obsid}/xaf_N.arf`` and ``.rmf``.
 
@@ -50,6 +51,7 @@ def write_response_files(responses: Path, folder: Path, bins: Sequence[int] | No
     their responses (ANCRFILE, RESPFILE), so that XSPEC and Sherpa find them. Returns the files of responses. Raises
     `InputError`, for bins that are in no observation too, and `OutputError`; no file is written then.
     """
+    responses, folder = as_path(responses, "responses"), as_path(folder, "folder")
     weights = ResponseWeights.read(responses)
     weights.check_files(responses)
     if bins is not None:

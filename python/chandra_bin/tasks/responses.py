@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats, Wholes
 from chandra_bin._checks.options import Limits, Options, documented, option
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.acis.channels import channels_of
 from chandra_bin.coords.grids import Grid
 from chandra_bin.coords.wcs import ImageCoords
@@ -78,10 +79,10 @@ class BinsOfObservation:
     """Numbers of the bins whose area the observation sees by less than 0.9."""
 
 
-def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | tuple[Path, Path],
-                    out: Path | tuple[Path, Path], *, options: WeightOptions | None = None,
-                    brightness: Path | None = None, files: FilesOfBins | None = None, mask: Path | None = None,
-                    exclude: Sequence[Path] = (), keep: Sequence[Path] = (), clobber: bool = False,
+def write_responses(events: Name | Sequence[Name], binmap: FileName, tiles: FileName | tuple[FileName, FileName],
+                    out: FileName | tuple[FileName, FileName], *, options: WeightOptions | None = None,
+                    brightness: FileName | None = None, files: FilesOfBins | None = None, mask: FileName | None = None,
+                    exclude: Sequence[FileName] = (), keep: Sequence[FileName] = (), clobber: bool = False,
                     threads: int = 1) -> list[BinsOfObservation]:
     """Write the responses of each bin in each observation, with their exposures, into one FITS file.
 
@@ -111,13 +112,18 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     bins whose area an observation sees by less than 0.9. The keyword PIXWT is BRIGHTNESS or AREA.
     Raises `InputError` and `OutputError`; no file is written then.
     """
+    binmap = as_path(binmap, "binmap")
+    brightness, mask = as_path_or_none(brightness, "brightness"), as_path_or_none(mask, "mask")
+    exclude, keep = as_paths(exclude, "exclude"), as_paths(keep, "keep")
     options = WeightOptions.or_defaults(options)
-    out, final = out if isinstance(out, tuple) else (out, out)
+    out, final = as_paths(out if isinstance(out, tuple) else (out, out), "out")
+    given = ((as_path(tiles[0], "arf"), as_path(tiles[1], "rmf")) if isinstance(tiles, tuple)
+             else as_path(tiles, "tiles"))
     names = named_files(events)
     obsids = obsids_of(names)
-    known = read_tiles(tiles) if isinstance(tiles, Path) else _one_response(obsids, *tiles)
+    known = read_tiles(given) if isinstance(given, Path) else _one_response(obsids, *given)
     inputs = [*files_of(*names, binmap, brightness, mask, *exclude, *keep), *(file for tile in known for file in (
-        tile.arf, tile.rmf)), *([tiles] if isinstance(tiles, Path) else [])]
+        tile.arf, tile.rmf)), *([given] if isinstance(given, Path) else [])]
     bins = read_bin_pixels(binmap, mask, exclude, keep)
     need_bins(binmap, (files and files.bins) or (), bins.numbers,
               " outside excluded pixels" if mask or exclude or keep else "")
@@ -125,13 +131,13 @@ def write_responses(events: Name | Sequence[Name], binmap: Path, tiles: Path | t
     with Outputs([out, *of_bins.paths], inputs=inputs, replaces=of_bins.spectra, clobber=clobber) as outputs:
         share = 1.0 if files is None else _SHARE
         pixels = pixel_weights(brightness, bins)
-        found = in_order(_with_tiles(obsids, names, known, tiles), partial(_read, bins, pixels, known),
+        found = in_order(_with_tiles(obsids, names, known, given), partial(_read, bins, pixels, known),
                          partial(_observation, bins, options), threads)
         parts, made = zip(*(each for _, each in zip(reporting(obsids, end=share), found, strict=True)), strict=True)
         warn_of_partly_seen(binmap, (about.partly for about in made), brightness)
-        lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": tiles,
-                                      "brightness": brightness, "mask": mask, "exclude": tuple(exclude),
-                                      "keep": tuple(keep), **asdict(options)})
+        lines = history("responses", {"events": " ".join(map(plain_name, names)), "binmap": binmap, "tiles": given,
+                                      "brightness": brightness, "mask": mask, "exclude": exclude,
+                                      "keep": keep, **asdict(options)})
         ids = bins.ids | weighing(brightness) | approximate(known)
         weights = ResponseWeights.joined(known, parts, areas_of(bins), ids)
         with outputs.open(out) as file:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none
 from chandra_bin.acis.channels import PI_CHANNELS
 from chandra_bin.errors import InputError
 from chandra_bin.fits.columns import read_columns_and_meta
@@ -68,8 +69,8 @@ class _Data:
     plasma: ThermalModel
 
 
-def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[int], *, fit: Path | None = None,
-                  model: ModelOptions | None = None, options: FitOptions | None = None,
+def write_session(spectra: FileName, responses: FileName, folder: FileName, bins: Sequence[int], *,
+                  fit: FileName | None = None, model: ModelOptions | None = None, options: FitOptions | None = None,
                   band_kev: tuple[float, float] | None = None, clobber: bool = False) -> list[Path]:
     """Write spectra, responses and scripts of some bins, which repeat their fits in Sherpa and in XSPEC.
 
@@ -88,6 +89,8 @@ def write_session(spectra: Path, responses: Path, folder: Path, bins: Sequence[i
     Returns the scripts. Raises `InputError` for files that are missing, damaged, or do not belong together, and for
     bins without data, and `OutputError`; no file is written then.
     """
+    spectra, responses, folder = as_path(spectra, "spectra"), as_path(responses, "responses"), as_path(folder, "folder")
+    fit = as_path_or_none(fit, "fit")
     numbers = np.unique(np.asarray(bins, np.int64)).tolist()
     if not numbers:
         raise InputError("no bins are given: name at least one")

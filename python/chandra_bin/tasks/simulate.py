@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chandra_bin import simulate
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid, GridAxis
 from chandra_bin.coords.wcs import ImageCoords
@@ -51,13 +52,14 @@ class Simulated:
     """Live time of the aim point's chip, s."""
 
 
-def simulate_observations(folder: Path, settings: SimulationSettings | None = None, *,
+def simulate_observations(folder: FileName, settings: SimulationSettings | None = None, *,
                           clobber: bool = False) -> list[Simulated]:
     """Write simulated observations of one cluster into a folder, and the truth about them into ``folder/truth``.
 
     The folder must be new or empty; ``clobber`` replaces an earlier simulation if the folder holds no other files.
     Raises `OutputError` for other folders, `InputError` for invalid settings.
     """
+    folder = as_path(folder, "folder")
     settings = SimulationSettings.or_defaults(settings)
     old = _files_there(folder, clobber)
     scene = scene_of(settings)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none
 from chandra_bin.binning import smoothing
 from chandra_bin.errors import InputError
 from chandra_bin.fits.images import Image, product_header, write_image
@@ -26,12 +27,14 @@ Progress = Callable[[float], None] | None
 _FILL = -2
 
 
-def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | None = None, mask: Path | None = None,
-                  sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
+def smooth_tophat(image: FileName, *, out: FileName = Path("acsmooth.fits"), bg: FileName | None = None,
+                  mask: FileName | None = None, sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Write means over the smallest disc that reaches the S/N (``accumulate_smooth``).
 
     A background is scaled by the ratio of the images' EXPOSURE keywords.
     """
+    image, out = as_path(image, "image"), as_path(out, "out")
+    bg, mask = as_path_or_none(bg, "bg"), as_path_or_none(mask, "mask")
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
     with _product(out, "smooth tophat", parameters) as write:
         counts = read_image(image)
@@ -46,15 +49,19 @@ def smooth_tophat(image: Path, *, out: Path = Path("acsmooth.fits"), bg: Path | 
         write(smoothed, counts)
 
 
-def smooth_expmap(expcorr: Path, expmap: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
-                  sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
+def smooth_expmap(expcorr: FileName, expmap: FileName, *, out: FileName = Path("acsmooth.fits"),
+                  mask: FileName | None = None, sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Write means of an exposure-corrected image over discs with sn² counts (``accumulate_smooth_expmap``)."""
+    expcorr, expmap, out = as_path(expcorr, "expcorr"), as_path(expmap, "expmap"), as_path(out, "out")
+    mask = as_path_or_none(mask, "mask")
     _smooth_flux("smooth expmap", smoothing.smooth_expmap, expcorr, expmap, out, mask, sn, threads, progress)
 
 
-def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fits"), mask: Path | None = None,
-                   sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
+def smooth_expcorr(image: FileName, expcorr: FileName, *, out: FileName = Path("acsmooth.fits"),
+                   mask: FileName | None = None, sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Write means of an exposure-corrected image over discs of sn² counts of ``image`` (accumulate_smooth_expcorr)."""
+    image, expcorr, out = as_path(image, "image"), as_path(expcorr, "expcorr"), as_path(out, "out")
+    mask = as_path_or_none(mask, "mask")
     parameters = {"image": image, "expcorr": expcorr, "mask": mask, "sn": sn}
     with _product(out, "smooth expcorr", parameters) as write:
         counts = read_image(image)
@@ -66,16 +73,20 @@ def smooth_expcorr(image: Path, expcorr: Path, *, out: Path = Path("acsmooth.fit
         write(smoothed, counts)
 
 
-def smooth_gaussian(expcorr: Path, expmap: Path, *, out: Path = Path("ags.fits"), mask: Path | None = None,
-                    sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
+def smooth_gaussian(expcorr: FileName, expmap: FileName, *, out: FileName = Path("ags.fits"),
+                    mask: FileName | None = None, sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Write Gaussian-weighted means of the least width that reaches the S/N (``adaptive_gaussian_smooth``)."""
+    expcorr, expmap, out = as_path(expcorr, "expcorr"), as_path(expmap, "expmap"), as_path(out, "out")
+    mask = as_path_or_none(mask, "mask")
     _smooth_flux("smooth gaussian", smoothing.smooth_gaussian, expcorr, expmap, out, mask, sn, threads, progress)
 
 
-def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path | None = None,
-                    mask: Path | None = None, expmap: Path | None = None, sn: float = 15,
+def smooth_exposure(image: FileName, *, out: FileName = Path("expsmooth.fits"), bg: FileName | None = None,
+                    mask: FileName | None = None, expmap: FileName | None = None, sn: float = 15,
                     maxrad: int | None = None, threads: int = 1, progress: Progress = None) -> None:
     """Write net counts per exposure over discs that reach the S/N (``exposure_smooth``)."""
+    image, out = as_path(image, "image"), as_path(out, "out")
+    bg, mask, expmap = as_path_or_none(bg, "bg"), as_path_or_none(mask, "mask"), as_path_or_none(expmap, "expmap")
     parameters = {"image": image, "bg": bg, "mask": mask, "expmap": expmap, "sn": sn, "maxrad": maxrad}
     with _product(out, "smooth exposure", parameters) as write:
         counts = read_image(image)
@@ -92,12 +103,14 @@ def smooth_exposure(image: Path, *, out: Path = Path("expsmooth.fits"), bg: Path
         write(smoothed, counts)
 
 
-def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None = None, mask: Path | None = None,
-               sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
+def make_scale(image: FileName, *, out: FileName = Path("acscale.fits"), bg: FileName | None = None,
+               mask: FileName | None = None, sn: float = 15, threads: int = 1, progress: Progress = None) -> None:
     """Write the least r² (int32) whose disc reaches the S/N (``accumulate_counts``).
 
     Mask values above 0 are summed; -2 marks point sources: pixels that are not summed but get a scale.
     """
+    image, out = as_path(image, "image"), as_path(out, "out")
+    bg, mask = as_path_or_none(bg, "bg"), as_path_or_none(mask, "mask")
     parameters = {"image": image, "bg": bg, "mask": mask, "sn": sn}
     with _product(out, "smooth scale", parameters) as write:
         counts = read_image(image)
@@ -111,10 +124,12 @@ def make_scale(image: Path, *, out: Path = Path("acscale.fits"), bg: Path | None
         write(scales, counts)
 
 
-def apply_scale(image: Path, *, out: Path = Path("applied.fits"), scale: Path = Path("acscale.fits"),
-                mask: Path | None = None, gaussian: bool = False, threads: int = 1,
+def apply_scale(image: FileName, *, out: FileName = Path("applied.fits"), scale: FileName = Path("acscale.fits"),
+                mask: FileName | None = None, gaussian: bool = False, threads: int = 1,
                 progress: Progress = None) -> None:
     """Average an image over the discs of a scale image (``accumulate_counts --apply``)."""
+    image, out, scale = as_path(image, "image"), as_path(out, "out"), as_path(scale, "scale")
+    mask = as_path_or_none(mask, "mask")
     parameters = {"image": image, "scale": scale, "mask": mask, "gaussian": gaussian}
     with _product(out, "smooth apply", parameters) as write:
         pixels = read_image(image)

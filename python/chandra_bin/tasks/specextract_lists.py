@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.coords.tangent_plane import pixel_map
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, counted
@@ -45,7 +46,7 @@ class ExtractionLists:
                 f"{', '.join(map(str, self.without_events))}")
 
 
-def write_extraction_lists(events: Name, binmap: Path, regions: Path, spectra: Path, folder: Path, *,
+def write_extraction_lists(events: Name, binmap: FileName, regions: FileName, spectra: FileName, folder: FileName, *,
                            bins_a_list: int = BINS_A_LIST, clobber: bool = False) -> ExtractionLists:
     """Write the lists for specextract of the bins that have events, with some bins per list.
 
@@ -62,6 +63,8 @@ def write_extraction_lists(events: Name, binmap: Path, regions: Path, spectra: P
 
     Raises `InputError`, also where a bin with events has no region file, and `OutputError`.
     """
+    binmap, regions = as_path(binmap, "binmap"), as_path(regions, "regions")
+    spectra, folder = as_path(spectra, "spectra"), as_path(folder, "folder")
     if bins_a_list < 1:
         raise InputError(f"a list must hold 1 bin or more, got {bins_a_list}")
     events = named_file(events)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats, Wholes
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.acis import geometry as acis
 from chandra_bin.acis.channels import PI_CHANNELS, PI_WIDTH_EV, channels_of
 from chandra_bin.acis.obsids import obsid_number
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
 _SKY_PIXELS = 8192**2
 # Observations that are in memory at once: their spectra are large, and reading takes most of the time.
 _MOST_ITEMS = 2
-# File with the spectra of all bins of an observation, in one table.
-ALL_BINS = "spectra.fits"
+ALL_BINS = "spectra.fits"  # the spectra of all bins of an observation, in one table
 _COORDINATES = ("x", "y", "ccd_id")
 _WHOLE = ("ccd_id", "pi")
 
@@ -126,10 +126,10 @@ class _OfBins:
     """Scale of one background count."""
 
 
-def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
-                  background: Name | Sequence[Name] = (),
-                  group: int = 25, mask: Path | None = None, exclude: Sequence[Path] = (), keep: Sequence[Path] = (),
-                  each_bin: bool = True, clobber: bool = False, threads: int = 1) -> list[ObservationSpectra]:
+def write_spectra(events: Name | Sequence[Name], binmap: FileName, folder: FileName, *,
+                  background: Name | Sequence[Name] = (), group: int = 25, mask: FileName | None = None,
+                  exclude: Sequence[FileName] = (), keep: Sequence[FileName] = (), each_bin: bool = True,
+                  clobber: bool = False, threads: int = 1) -> list[ObservationSpectra]:
     """Write the spectra of all bins of a binmap into ``folder/{obsid:05d}``, for each observation.
 
     Parameters
@@ -142,13 +142,14 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
     group : least counts of a group in ``xaf_N_grp.pi``.
     each_bin : whether to write files of each bin in addition to the table of all bins.
     mask, exclude, keep : as for `bin_image`: events and areas of excluded pixels are left out.
-    threads : number of threads, which changes no result: an observation is read while another is
-        computed, and at most two are in memory.
+    threads : number of threads, which changes no result. At most two observations are in memory.
 
     Files of bin N are ``xaf_N.pi`` (OGIP type I), ``xaf_N_grp.pi`` (grouped) and with a background ``xaf_N_bkg.pi``;
     ``spectra.fits`` has those of all bins in one table (type II), which ``chandra-bin fit`` reads; ``spectra.ecsv`` has
     a row per bin. Raises `InputError` and `OutputError`; no file is written then.
     """
+    binmap, folder = as_path(binmap, "binmap"), as_path(folder, "folder")
+    mask, exclude, keep = as_path_or_none(mask, "mask"), as_paths(exclude, "exclude"), as_paths(keep, "keep")
     names, skies = named_files(events), named_files(background)
     backgrounds: list[tuple[VirtualFile, ...]] = [tuple(skies)] if len(names) == 1 else [(sky,) for sky in skies]
     if not skies:
@@ -175,7 +176,7 @@ def write_spectra(events: Name | Sequence[Name], binmap: Path, folder: Path, *,
                 parameters = {
                     "events": plain_name(name), "binmap": plain_name(binmap),
                     "background": " ".join(map(plain_name, behind)) or None, "group": group, "mask": mask,
-                    "exclude": tuple(exclude), "keep": tuple(keep)}
+                    "exclude": exclude, "keep": keep}
                 # No name holds an observation that is written while the next is read.
                 made.append(_write(outputs, folders[obsid], *next(found), bins, group if each_bin else None,
                                    parameters))

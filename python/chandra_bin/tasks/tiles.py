@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.paths import FileName, as_path, as_path_or_none, as_paths
 from chandra_bin.acis import geometry as acis
 from chandra_bin.errors import InputError, counted, warn
 from chandra_bin.events.reader import Events
@@ -85,9 +86,9 @@ class TilesOfObservation:
         return f"<TilesOfObservation: {counted(len(self.tiles), 'tile')} of ObsID {self.obsid}, {self.events}>"
 
 
-def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOptions | None = None,
-               mask: Path | None = None, exclude: Sequence[Path] = (),
-               keep: Sequence[Path] = ()) -> list[TilesOfObservation]:
+def plan_tiles(events: Name | Sequence[Name], binmap: FileName, *, options: TileOptions | None = None,
+               mask: FileName | None = None, exclude: Sequence[FileName] = (),
+               keep: Sequence[FileName] = ()) -> list[TilesOfObservation]:
     """Return the places of tiles on each chip of each observation that sees any of the bins.
 
     Parameters
@@ -108,6 +109,9 @@ def plan_tiles(events: Name | Sequence[Name], binmap: Path, *, options: TileOpti
     InputError
         Where files are missing or no observation sees a bin, and for events without a known calibration (CTI_APP).
     """
+    binmap = as_path(binmap, "binmap")
+    mask = as_path_or_none(mask, "mask")
+    exclude, keep = as_paths(exclude, "exclude"), as_paths(keep, "keep")
     options = TileOptions.or_defaults(options)
     names = named_files(events)
     obsids = obsids_of(names)

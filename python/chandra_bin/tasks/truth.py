@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Floats
+from chandra_bin._checks.paths import FileName, as_path
 from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError
 from chandra_bin.fits.images import Image, read_image_file
@@ -49,7 +50,8 @@ class Comparison:
     files: tuple[Path, ...]
 
 
-def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, clobber: bool = False) -> Comparison:
+def compare_with_truth(binmap: FileName, fit: FileName, truth: FileName, folder: FileName, *,
+                       clobber: bool = False) -> Comparison:
     """Write ``truth.ecsv``, ``truth.png`` and ``truth_profile.png`` into a folder.
 
     Parameters
@@ -61,6 +63,8 @@ def compare_with_truth(binmap: Path, fit: Path, truth: Path, folder: Path, *, cl
     norm (emission-weighted); its true norm is their sum. Pixels of the simulation are divided into 4 x 4 parts. Raises
     `InputError` and `OutputError`; no file is written then.
     """
+    binmap, fit = as_path(binmap, "binmap"), as_path(fit, "fit")
+    truth, folder = as_path(truth, "truth"), as_path(folder, "folder")
     fitted = read_fit(fit)
     result = fitted.result
     image, labels = read_binmap(binmap)
