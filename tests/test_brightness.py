@@ -206,7 +206,7 @@ def test_missing_and_negative_pixels(tmp_path):
     pixels[3] = [-2, 1, 1, 1]
     with pytest.warns(match="5 pixels of bins have no value"), \
             pytest.warns(match="2 bins have no significant brightness: .*; the first is 2"):
-        made = weights_of(tmp_path, pixels)
+        made = weights_of(tmp_path, pixels / 10)
     np.testing.assert_allclose(made[0], [0.5, 1, 1.5, 1])
     np.testing.assert_allclose(made[1], [-1, 1, 2, 2])
     np.testing.assert_array_equal(made[2:], 1)
@@ -236,12 +236,22 @@ def test_an_exposure_map_is_no_brightness(wide, capsys, header, named):
         capsys, "responses", *words, "--brightness", str(wide / "bright.fits"))
 
 
-def test_an_image_on_another_grid_is_refused(wide, capsys):
+@pytest.mark.parametrize(("keyword", "by", "apart"), [
+    ("CRVAL1P", 8, "8 physical pixels"), ("CRVAL2", 1, "3.6e+03 arcsec")])
+def test_an_image_on_another_grid_is_refused(wide, capsys, keyword, by, apart):
     with fits.open(wide / "bright.fits", mode="update") as hdus:
-        hdus[0].header["CRVAL1P"] += 8
+        hdus[0].header[keyword] += by
     words = [*RESPONSES[1:], str(wide / "wide.fits"), "-o", str(wide / "no.fits")]
-    assert "the brightness is on another grid than" in error_of(
-        capsys, "responses", *words, "--brightness", str(wide / "bright.fits"))
+    said = error_of(capsys, "responses", *words, "--brightness", str(wide / "bright.fits"))
+    assert "the brightness is on another grid than" in said
+    assert f"its pixels lie up to {apart} from those" in said
+
+
+def test_counts_as_floats_are_warned_of(wide, capsys):
+    with fits.open(wide / "bright.fits", mode="update") as hdus:
+        hdus[0].data = np.random.default_rng(1).poisson(3, hdus[0].data.shape).astype(np.float32)
+    responses_of(wide, "--brightness", str(wide / "bright.fits"))
+    assert "bright.fits: holds whole numbers only: if these are counts, their noise" in capsys.readouterr().err
 
 
 def test_smoothed_counts_are_warned_of(wide, capsys):

@@ -548,16 +548,21 @@ def test_a1835_with_its_background_and_exposure_map():
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_mask_on_another_grid_is_told_of(capsys):
+@pytest.mark.parametrize(("keyword", "by", "apart"), [
+    ("CRVAL1P", 3, "3 physical pixels"), ("CRVAL2", 0.01, "36 arcsec"), ("CRVAL2", 1e-5, None),
+    ("CRPIX1", 1e-3, None)])
+def test_a_mask_on_another_grid_is_told_of(capsys, keyword, by, apart):
     shape = (40, 50)
     with Path("img.fits").open("wb") as file:
         write_image(file, cluster_image(shape, 20_000), cluster_header(shape))
     header = cluster_header(shape)
-    header["CRVAL1P"] += 3
+    header[keyword] += by
     with Path("mask.fits").open("wb") as file:
         write_image(file, np.ones(shape, "i2"), header)
     assert run(["bin", "img.fits", "-o", "out", "--mask", "mask.fits", "-q"]) == 0
-    assert "the mask lies up to 3 physical pixels from the image img.fits" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert (f"the mask lies up to {apart} from the image img.fits" if apart else "") in said
+    assert apart or "the mask lies" not in said
 
 
 @pytest.mark.usefixtures("without_pictures")

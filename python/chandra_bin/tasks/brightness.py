@@ -107,6 +107,10 @@ def _check_kind(image: Image) -> None:
                          f"brightness: give {_REMEDY}")
     if text_of(image.header, "CONTOURS") == "counts":
         warn(f"{image.path}: is of counts that are not corrected for exposure (CONTOURS): give {_REMEDY}")
+    values = image.data[np.isfinite(image.data)]
+    if values.max(initial=0) > 1 and (values == np.rint(values)).all():
+        warn(f"{image.path}: holds whole numbers only: if these are counts, their noise changes exposures; give "
+             f"{_REMEDY}")
 
 
 def warn_of_partly_seen(binmap: Path, partly: Iterable[tuple[int, ...]], brightness: Path | None) -> None:

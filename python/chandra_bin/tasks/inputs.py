@@ -1,7 +1,7 @@
 """Read images by virtual names, such as ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]``."""
 
 import math
-import warnings
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from chandra_bin.acis.obsids import obsid_number
 from chandra_bin.coords.blocks import block_sums
+from chandra_bin.coords.tangent_plane import separation_deg
 from chandra_bin.coords.wcs import ImageCoords
-from chandra_bin.errors import ChandraBinWarning, InputError, NoImage, warn
+from chandra_bin.errors import InputError, NoImage, warn
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, moved_header, read_image_file, size_text
 from chandra_bin.fits.tables import open_fits
@@ -37,6 +38,10 @@ from chandra_bin.fits.virtual import (
 _ON_EDGE = 1e-6
 # How far apart, in pixels, the pixels of two images on one grid may be.
 _SAME_GRID = 0.01
+# The same on the sky, where registered images may differ a little from those before.
+_SAME_SKY = 2.0
+_SKY_KEYWORD = re.compile(
+    r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(PC|CD)[12]_[12]|RADE(SYS|CSYS)|EQUINOX|LONPOLE|LATPOLE")
 # Largest number of pixels of an image before it is binned, and largest coordinate of a pixel.
 _MOST_PIXELS = 2**30
 _FARTHEST = 2**31
@@ -148,13 +153,19 @@ def read_like(name: Name, image: Image, what: str, *, of_any: bool = False) -> I
 
     An image of another observation is warned of, unless it may be ``of_any``, as masks are.
     """
+    other = _read_of_shape(name, image, what, of_any)
+    if apart := _apart(other, image):
+        warn(f"{other.path}: the {what} lies up to {apart} from the image {image.path}")
+    return other
+
+
+def _read_of_shape(name: Name, image: Image, what: str, of_any: bool) -> Image:
     other = read_image(name)
     if other.data.shape != image.data.shape:
         raise InputError(f"{other.path}: the {what} has {size_text(other.data.shape)} pixels, "
                          f"the image {image.path} has {size_text(image.data.shape)}")
     if not of_any:
         _warn_of_another_observation(other, image, what)
-    _warn_of_another_grid(other, image, what)
     return other
 
 
@@ -167,12 +178,10 @@ def _warn_of_another_observation(other: Image, image: Image, what: str) -> None:
 
 def read_on_grid(name: Name, image: Image, what: str, *, of_any: bool = False) -> Image:
     """Read like `read_like`, for images whose pixels are added or multiplied: another grid is an `InputError`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=ChandraBinWarning, message=r".* physical pixels from the image")
-        other = read_like(name, image, what, of_any=of_any)
+    other = _read_of_shape(name, image, what, of_any)
     if apart := _apart(other, image):
         raise InputError(f"{other.path}: the {what} is on another grid than {image.path}: its pixels lie up to "
-                         f"{apart:g} physical pixels from those; make both on one grid")
+                         f"{apart} from those; make both on one grid")
     return other
 
 
@@ -340,25 +349,31 @@ def _paste(target: NDArray[Any], source: NDArray[Any], at: NDArray[np.int64]) ->
     target[tuple(into)] = source[tuple(of)]
 
 
-def _warn_of_another_grid(other: Image, image: Image, what: str) -> None:
-    """Warn where both headers have physical coordinates that differ."""
-    apart = _apart(other, image)
-    if apart:
-        warn(f"{other.path}: the {what} lies up to {apart:g} physical pixels from the image {image.path}")
+def _apart(other: Image, image: Image) -> str:
+    """Return how far apart the pixels of two images of one shape are, in words.
 
-
-def _apart(other: Image, image: Image) -> float:
-    """Return how far apart the pixels of two images of one shape are, in physical pixels.
-
-    0 stands for a negligible distance, and for images without physical coordinates, whose distance is unknown.
+    The text is empty for negligible distances, and for images without coordinates, whose distance is unknown.
     """
     ny, nx = image.data.shape
-    corners = []
-    for each in (other, image):
-        coords = ImageCoords(each.header)
-        if coords.physical is None:
-            return 0.0
-        corners.append(np.array(coords.image_to_physical([0, nx - 1], [0, ny - 1])))
-    pixel = np.abs(np.diff(corners[1])).max() / max(nx - 1, ny - 1, 1)
-    apart = float(np.abs(corners[0] - corners[1]).max())
-    return apart if apart > _SAME_GRID * pixel else 0.0
+    theirs, ours = ImageCoords(other.header), ImageCoords(image.header)
+    x, y = np.array([0.0, nx - 1, 0.0, nx - 1]), np.array([0.0, 0.0, ny - 1, ny - 1])
+    if theirs.physical is not None and ours.physical is not None:
+        corners = [np.array(each.image_to_physical(x, y)) for each in (theirs, ours)]
+        pixel = np.abs(np.diff(corners[1][:, [0, 3]])).max() / max(nx - 1, ny - 1, 1)
+        apart = float(np.abs(corners[0] - corners[1]).max())
+        if apart > _SAME_GRID * pixel:
+            return f"{apart:g} physical pixels"
+    if _sky_keywords(other) == _sky_keywords(image):
+        return ""
+    try:
+        if theirs.sky is None or ours.sky is None:
+            return ""
+        theirs_sky, ours_sky = (zip(*each.image_to_sky(x, y, "icrs"), strict=True) for each in (theirs, ours))
+        arcsec = 3600 * max(map(separation_deg, theirs_sky, ours_sky))
+        return f"{arcsec:.3g} arcsec" if arcsec > _SAME_SKY * ours.pixel_area_arcsec2**0.5 else ""
+    except InputError:  # sky coordinates that cannot be read: what needs them says so
+        return ""
+
+
+def _sky_keywords(image: Image) -> dict[str, Any]:
+    return {key: image.header[key] for key in image.header if _SKY_KEYWORD.fullmatch(key)}
