@@ -371,7 +371,7 @@ def _apart(other: Image, image: Image) -> str:
         theirs_sky, ours_sky = (zip(*each.image_to_sky(x, y, "icrs"), strict=True) for each in (theirs, ours))
         arcsec = 3600 * max(map(separation_deg, theirs_sky, ours_sky))
         return f"{arcsec:.3g} arcsec" if arcsec > _SAME_SKY * ours.pixel_area_arcsec2**0.5 else ""
-    except InputError:  # sky coordinates that cannot be read: what needs them says so
+    except InputError:  # what needs sky coordinates reports that they cannot be read
         return ""
 
 
