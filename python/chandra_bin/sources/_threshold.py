@@ -35,11 +35,15 @@ class Thresholds:
     correlation: Floats
     steps_below: float
 
+    def floor(self, most: float) -> float:
+        """Return a factor f with f x background below the square of the threshold, at backgrounds up to ``most``."""
+        return float(self._floors[min(np.searchsorted(self.background[1:], most), len(self._floors) - 1)])
+
     @cached_property
-    def floor(self) -> float:
-        """A factor f with f x background below the square of the threshold, at any background."""
+    def _floors(self) -> Floats:
+        """The factors up to each point of the table but the first."""
         # Between two points of the table, the threshold is at least that of the lower one.
-        return 0.99 * float((self.correlation[:-1] ** 2 / self.background[1:]).min())
+        return 0.99 * np.minimum.accumulate(self.correlation[:-1] ** 2 / self.background[1:])
 
     def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the thresholds at backgrounds; above the table they grow with the square root (Gaussian noise)."""
