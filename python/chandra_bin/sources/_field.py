@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -236,9 +237,15 @@ def _at_edges(width: float, ratio: int, flat: Float32s, cover: Float32s) -> Floa
     There C = sum(W D) - b' f with f = sum(W E) not 0. With A the weights of the annulus (of sum 1) the variance of C is
     b (sum(W²) - 2 f sum(W A) + f² sum(A²)). The kernels W and A cover the fraction ``cover`` of exposed pixels.
     """
-    inner, outer = hat(width, reach=width * ratio), annulus(width * ratio)
-    outer = outer / outer.sum()
-    both, own, power = float((inner * outer).sum()), float((outer**2).sum()), float((inner**2).sum())
+    both, own, power = _sums_of_kernels(width, ratio)
     cover = np.maximum(cover, np.float32(0.01))
     widened: Float32s = np.sqrt(np.maximum(1 + (flat * flat * (own / cover) - 2 * both * flat) / (power * cover), 1))
     return widened
+
+
+@lru_cache(64)
+def _sums_of_kernels(width: float, ratio: int) -> tuple[float, float, float]:
+    """Return sum(W A), sum(A²) and sum(W²)."""
+    inner, outer = hat(width, reach=width * ratio), annulus(width * ratio)
+    outer = outer / outer.sum()
+    return float((inner * outer).sum()), float((outer**2).sum()), float((inner**2).sum())
