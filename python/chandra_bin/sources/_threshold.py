@@ -37,7 +37,7 @@ class Thresholds:
 
     def floor(self, most: float) -> float:
         """Return a factor f with f x background below the square of the threshold, at backgrounds up to ``most``."""
-        return float(self._floors[min(np.searchsorted(self.background[1:], most), len(self._floors) - 1)])
+        return float(self._floors[min(int(np.searchsorted(self.background[1:], most)), len(self._floors) - 1)])
 
     @cached_property
     def _floors(self) -> Floats:
