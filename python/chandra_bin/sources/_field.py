@@ -119,8 +119,9 @@ class _Exposed(NamedTuple):
     flat: Float32s
     near: Float32s
     """Correlation with the square of the hat, which sets the noise of the background; infinite without exposure."""
+    least: float
     most: float
-    """The largest finite value of ``near``."""
+    """The limits of ``near`` where there is exposure."""
 
 
 class _Correlations:
@@ -139,7 +140,8 @@ class _Correlations:
             near = np.maximum(correlator.with_square(exposed, tile), 0)
             most = float(near.max())
             near[exposure[tile.inner] <= 0] = np.inf  # no excess is enough without exposure
-            self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near, most))
+            self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near,
+                                        min(float(near.min()), most), most))
             self._counts[tile.inner] = correlator.with_hat(correlator.transform(counts[tile.outer]), tile)
 
     def net(self, background: Background) -> Float32s:
@@ -189,7 +191,8 @@ class _Correlations:
             for first in range(0, ny, _ROWS):
                 rows = slice(first, first + _ROWS)
                 strip = value[rows]
-                floor = min(table.floor(float(strip.max()) * tile.most) for table in tables)
+                least, most = float(strip.min()) * tile.least, float(strip.max()) * tile.most
+                floor = min(table.floor(least, most) for table in tables)
                 excess, variance, square = buffers[:, :len(strip)]
                 np.multiply(strip, tile.flat[rows], out=excess)
                 np.subtract(counts[rows], excess, out=excess)

@@ -35,15 +35,16 @@ class Thresholds:
     correlation: Floats
     steps_below: float
 
-    def floor(self, most: float) -> float:
-        """Return a factor f with f x background below the square of the threshold, at backgrounds up to ``most``."""
-        return float(self._floors[min(int(np.searchsorted(self.background[1:], most)), len(self._floors) - 1)])
+    def floor(self, least: float, most: float) -> float:
+        """Return a factor f with f x background below the square of the threshold, at backgrounds in a range."""
+        first, last = np.searchsorted(self.background[1:], (least, most)).tolist()
+        return float(self._floors[min(max(first - 1, 0), len(self._floors) - 1): last + 2].min())
 
     @cached_property
     def _floors(self) -> Floats:
-        """The factors up to each point of the table but the first."""
-        # Between two points of the table, the threshold is at least that of the lower one.
-        return 0.99 * np.minimum.accumulate(self.correlation[:-1] ** 2 / self.background[1:])
+        """The factors between one point of the table and the next."""
+        # The threshold there is at least that of the lower point.
+        return np.asarray(0.99 * self.correlation[:-1] ** 2 / self.background[1:])
 
     def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the thresholds at backgrounds; above the table they grow with the square root (Gaussian noise)."""
