@@ -108,7 +108,7 @@ sanitize: $(VENV)/checked-with  ## Run the C++ tests, warnings being errors, und
 # The package again, under a sanitizer, in a folder that PYTHONPATH puts before the other. Its runtime must be there first.
 SANITIZED = $(BIN)/python -m pip install --quiet --upgrade --no-deps -C cmake.build-type=RelWithDebInfo -C install.strip=false
 KERNEL_TESTS := $(addprefix tests/test_, $(addsuffix .py, bin_spectra boxes contour_bin event_histogram hostile \
-    nearest_values points_in_region polygon_trace rasterize select_events smooth threads))
+    interpolate nearest_values points_in_region polygon_trace rasterize select_events smooth threads))
 runtime = LD_PRELOAD="$$(g++ -print-file-name=lib$(1).so) $$(g++ -print-file-name=libstdc++.so)"
 kernel_tests = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -q -m "not long" -p no:cacheprovider $(KERNEL_TESTS)
 

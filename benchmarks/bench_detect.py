@@ -1,6 +1,6 @@
 """Detection of sources, compared with photutils and sep (completeness: ``tests/test_campaign_detect.py``).
 
-And the ratios of a background in pixels without counts.
+And the ratios of a background in pixels without counts, and a chip turned to the sky.
 """
 
 import sys
@@ -63,7 +63,33 @@ def _distance_transform(inputs: Inputs) -> Call:
     return call
 
 
+def _chip(quick: bool) -> Inputs:
+    image = np.random.default_rng(5).random((128, 128) if quick else (1100, 1100))
+    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
+    return {"image": image, "turn": turn, "offset": np.array([0.3, -0.2]) * len(image), "shape": np.array(image.shape)}
+
+
+def _interpolated(inputs: Inputs, _threads: int) -> Call:
+    from chandra_bin._kernels._interpolate import interpolate
+
+    def call() -> Any:
+        values = np.empty(inputs["shape"], np.float32)
+        interpolate(inputs["image"], inputs["turn"], inputs["offset"], values=values)
+        return values
+
+    return call
+
+
+def _affine_transform(inputs: Inputs) -> Call:
+    from scipy.ndimage import affine_transform
+
+    return lambda: affine_transform(inputs["image"], inputs["turn"], inputs["offset"], tuple(inputs["shape"]),
+                                    np.float32, order=1)
+
+
 RACES = {
+    "interpolate": Race("a turned chip of 1100²", _chip, _interpolated, (
+        Peer("scipy affine_transform", _affine_transform),), ("interpolate",), threads=1),
     "nearest_values": Race("ratios of 2048², 9 % with counts", _sky, _ratios, (
         Peer("scipy distance_transform_edt", _distance_transform),), ("nearest_values",),
         result=lambda made: made.ratio, threads=1),

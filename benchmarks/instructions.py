@@ -34,7 +34,8 @@ BASELINE = Path(__file__).with_suffix(".json")
 MORE, FEWER = 0.10, 0.05
 # The quick inputs of these races are counted; the smoothers and the binner have options of their own below.
 FROM_RACES = ["boxes", "polygon_trace", "rasterize", "region_mask", "event_histogram", "select_events",
-              "points_in_region", "points_in_polygon", "bin_spectra", "fit_spectra", "nearest_values"]
+              "points_in_region", "points_in_polygon", "bin_spectra", "fit_spectra", "nearest_values",
+              "interpolate"]
 # A function of the C library that nobody else calls: callgrind writes down its counts at each call of it (or of
 # srand48_r, which it calls at once, and which callgrind may take for it).
 _MARK = "srand48"

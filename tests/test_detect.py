@@ -1,5 +1,7 @@
 """Detection of sources in arrays: noise, completeness, positions, edges, clusters, bad input."""
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -62,8 +64,13 @@ def test_no_threshold_is_below_its_floor():
     """Pixels whose correlation is below it are not compared with their thresholds."""
     backgrounds = np.geomspace(1e-7, 1e5, 20_001).astype(np.float32)
     for table in (known_background(1.0, 1e-4), known_background(4.0, 0.3), estimated_background(2.0, 2, 1e-7)):
-        assert (table(backgrounds) ** 2 > table.floor * backgrounds).all()
-        assert (table(backgrounds) ** 2 < 100 * table.floor * np.maximum(backgrounds, 1)).any()
+        limits = (0.0, 1e-7, float(table.background[0]), 0.02, 3.0, float(table.background[-1]), 1e5, np.inf)
+        for least, most in combinations_with_replacement(limits, 2):
+            within = backgrounds[(backgrounds >= least) & (backgrounds <= most)]
+            assert (table(within) ** 2 > table.floor(least, most) * within).all()
+        assert (table(backgrounds) ** 2 < 100 * table.floor(0, 1e5) * np.maximum(backgrounds, 1)).any()
+    known = known_background(1.0, 1e-4)
+    assert known.floor(0.02, 0.1) > 10 * known.floor(0, 0.1)
 
 
 def test_backgrounds_of_the_next_scale_are_those_computed_anew():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import chandra_bin
 import spectral_scenes
+from chandra_bin._kernels._interpolate import interpolate
 from chandra_bin._kernels._nearest_values import nearest_values
 from chandra_bin._kernels._select_events import Selection
 from chandra_bin.binning.boxes import cover_with_boxes
@@ -40,6 +41,12 @@ def passing() -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
+def turned() -> NDArray[np.float32]:
+    values = np.empty(COUNTS.shape, np.float32)
+    interpolate(COUNTS.astype(np.float64), np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([20.0, -9.0]), values=values)
+    return values
+
+
 def spread() -> NDArray[np.float64]:
     values = COUNTS.astype(np.float64)
     nearest_values((COUNTS > 4).astype(np.uint8), threads=2, progress=None, values=values)
@@ -55,6 +62,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "event_histogram": lambda: chandra_bin.event_histogram(
         X, Y, x_range=(0, 140), y_range=(0, 140), shape=(70, 70), threads=2),
     "fit_spectra": lambda: fit_bins(SPECTRA, TEMPLATES, threads=2).kt,
+    "interpolate": turned,
     "nearest_values": spread,
     "points_in_region": lambda: chandra_bin.points_in_region(SHAPES, X, Y, threads=2),
     "polygon_trace": lambda: chandra_bin.trace_polygons(BINMAP).areas(),

@@ -18,6 +18,7 @@ from chandra_bin._kernels import (
     _counts_scale,
     _event_histogram,
     _fit_spectra,
+    _interpolate,
     _nearest_values,
     _points_in_region,
     _polygon_trace,
@@ -78,6 +79,24 @@ def mask(draw: Draw, shape: tuple[int, int]) -> Any:
 
 def threshold(draw: Draw) -> float:
     return draw.number() if draw.seldom() else 0.25 + draw.below(40) / 4
+
+
+def interpolate(data: bytes) -> None:
+    draw = Draw(data)
+    image = draw.array(draw.shape(), FLOATS, np.float64)
+    matrix, offset = (draw.array(shape, FLOATS, np.float64) for shape in ((2, 2), 2))
+    values = np.full(draw.shape(), np.nan, np.float32)
+    try:
+        with np.errstate(all="ignore"):
+            _interpolate.interpolate(image, matrix, offset, values=values)
+    except ValueError:
+        return
+    with np.errstate(all="ignore"):
+        assert np.isfinite(values).all() or np.abs(image).max() > 1e30 or not np.isfinite(image).all()
+    fine = np.empty(tuple(2 * side for side in image.shape), np.float32)
+    with np.errstate(all="ignore"):
+        _interpolate.doubled(image.astype(np.float32), values=fine)
+    assert np.isfinite(fine).all() or np.abs(image).max() > 1e30 or not np.isfinite(image).all()
 
 
 def nearest_values(data: bytes) -> None:
@@ -411,6 +430,7 @@ ENTRIES = (
     _points_in_region.points_in_region, _points_in_region.region_labels, _event_histogram.event_histogram,
     _event_histogram.weighted_event_histogram, _bin_spectra.bin_spectra, _bin_spectra.bin_spectra_by_map,
     _fit_spectra.fit_spectra, _fit_spectra.fit_background_amounts, _nearest_values.nearest_values,
+    _interpolate.interpolate, _interpolate.doubled,
 )
 _ARGUMENTS = {entry: list(inspect.signature(entry).parameters) for entry in ENTRIES}
 # The types of their arguments by name, where these are not images of float32.

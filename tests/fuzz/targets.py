@@ -24,8 +24,8 @@ class Target:
 OF_KERNEL = {
     "bin_spectra": ("bin_spectra",), "boxes": ("boxes",), "contour_bin": ("contour_bin",),
     "counts_scale": ("counts_scale", "apply_scale"), "event_histogram": ("event_histogram",),
-    "fit_spectra": ("fit_spectra",), "nearest_values": ("nearest_values",), "points_in_region": ("points_in_region",),
-    "polygon_trace": ("polygon_trace",),
+    "fit_spectra": ("fit_spectra",), "interpolate": ("interpolate",), "nearest_values": ("nearest_values",),
+    "points_in_region": ("points_in_region",), "polygon_trace": ("polygon_trace",),
     "rasterize": ("rasterize_polygons", "rasterize_shapes"), "select_events": ("select_events",),
     "smooth": ("smooth", "smooth_to_weight", "smooth_exposure"), "smooth_gaussian": ("smooth_gaussian",),
 }

@@ -192,7 +192,7 @@ def place_by_events(events: Mapping[str, NDArray[np.generic]], aspect: Aspect) -
         if errors.max() > _CORNER_ERROR_PX:
             continue
         still = _sky(events, rows)
-        still -= offsets[rows]
+        still -= offsets.take(rows, axis=0)
         moments = _products(design, still)
         solved = _solution(normal, moments)
         matrix = solved[1:].T.copy()
@@ -239,7 +239,7 @@ def _design(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) 
     middle = (acis.CHIP_PX + 1) / 2
     made = np.ones((3, len(rows))).T  # so that columns lie together in memory
     for column, name in enumerate(("chipx", "chipy"), start=1):
-        np.subtract(events[name][rows], middle, out=made[:, column], dtype=np.float64)
+        np.subtract(events[name].take(rows), middle, out=made[:, column], dtype=np.float64)
     return made
 
 
@@ -247,7 +247,7 @@ def _sky(events: Mapping[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> 
     """Return the sky positions (n, 2) of some events."""
     made = np.empty((2, len(rows))).T
     for column, name in enumerate(("x", "y")):
-        made[:, column] = events[name][rows]
+        made[:, column] = events[name].take(rows)
     return made
 
 

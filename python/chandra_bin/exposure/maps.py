@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.array_types import Float32s, Floats
 from chandra_bin._checks.arrays import as_threads
+from chandra_bin._kernels import _interpolate
 from chandra_bin._kernels._rasterize import rasterize_polygons
 from chandra_bin.acis import geometry as acis
 from chandra_bin.coords.grids import Grid
@@ -221,10 +222,8 @@ def _of_view(view: View, grid: Grid, axis: Floats, slope: float) -> ChipExposure
     # From rows and columns of the fine grid to those of `seen`.
     turn = back[::-1, ::-1] * np.array(fine[::-1])
     offset = (back @ (start - place.origin))[::-1] - first
-
-    from scipy.ndimage import affine_transform
-
-    points = affine_transform(seen, turn, offset, (ny * steps[1], nx * steps[0]), np.float32, order=1)
+    points = np.empty((ny * steps[1], nx * steps[0]), np.float32)
+    _interpolate.interpolate(seen, turn, offset, values=points)
     seconds = _block_means(points, (ny, nx)) * np.float32(view.livetime_s)
     return ChipExposure(view.chip, window, seconds)
 

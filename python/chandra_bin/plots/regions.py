@@ -140,6 +140,8 @@ def _outlines(shape: Shape) -> Iterator[NDArray[np.float64]]:
 def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cluster: ClusterShape,
                   coords: ImageCoords) -> None:
     """Draw net brightness and net counts as functions of the radius."""
+    from matplotlib.ticker import LogLocator
+
     curve = cluster.curve
     arcsec = coords.sky is not None
     scale = float(np.sqrt(pixel_areas_arcsec2(coords, cluster.aperture.x, cluster.aperture.y))) if arcsec else 1.0
@@ -166,4 +168,8 @@ def _draw_profile(figure: "Figure", place: tuple[float, float, float, float], cl
         axes.axvline(cluster.extent.a * scale, color=LINES, lw=1.2, ls="--", label="signal stops"
                      if not cluster.reaches_edge else "edge of the field")
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # fewer ticks take less time, and all are labelled
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+    upper.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     upper.legend(fontsize=9, loc="lower left")

@@ -1,6 +1,7 @@
 """Local background of an image, from annuli as narrow as the counts allow."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,13 @@ class _Sums:
     counts: Float32s | None = None
 
 
+@lru_cache(64)
+def _kernel_sums(scale: float) -> tuple[float, float]:
+    """Return the sum of `annulus`, and the factor that converts a sum with its weights to effective counts."""
+    kernel = annulus(scale)
+    return float(kernel.sum()), float(kernel.sum() / (kernel**2).sum())
+
+
 class Annuli:
     """Local backgrounds of counts and exposures (1 at most, 0 without data).
 
@@ -114,12 +122,11 @@ class Annuli:
         level = level_of(scale)
         narrowest = wider.narrowest + 1
         value, narrowings = wider.at_level(level)
-        kernel = annulus(scale / 2**level)
-        weight = kernel.sum() / (kernel**2).sum()  # converts the weighted sum of an annulus to effective counts
+        total, weight = _kernel_sums(scale / 2**level)
         correlator = self._correlators.setdefault(scale, Correlator(value.shape, scale / 2**level))
         for number, tile in enumerate(correlator.tiles):
             here = value[tile.inner]
-            most = float(here.max()) * kernel.sum() * weight  # where the exposure is 1
+            most = float(here.max()) * total * weight  # where the exposure is 1
             if most * 4**level < ENOUGH_COUNTS:
                 continue
             sums = self._known_sums(scale, number, level, tile)
@@ -178,8 +185,9 @@ class Annuli:
                 for shape in (tuple(side >> level for side in keep.shape) for level in range(1, self._top + 1))]
             changed = np.ones((ny, nx), bool)
         else:
-            blocks = (self._changed.shape[0], self._block, self._changed.shape[1], self._block)
-            fine = (keep != self._keep).reshape(blocks).any(axis=(1, 3))
+            rows, columns = self._changed.shape
+            fine = (keep != self._keep).reshape(rows, self._block, -1).any(axis=1)  # whole rows are compared fast
+            fine = fine.reshape(rows, columns, self._block).any(axis=2)
             self._changes += 1
             self._changed[fine] = self._changes
             changed = fine.reshape(ny, size // self._block, nx, size // self._block).any(axis=(1, 3))

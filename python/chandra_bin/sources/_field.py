@@ -1,6 +1,8 @@
 """An image on grids of increasing pixel size, its local background, and its correlations with the wavelet."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +119,9 @@ class _Exposed(NamedTuple):
     flat: Float32s
     near: Float32s
     """Correlation with the square of the hat, which sets the noise of the background; infinite without exposure."""
+    least: float
+    most: float
+    """The limits of ``near`` where there is exposure."""
 
 
 class _Correlations:
@@ -129,12 +134,14 @@ class _Correlations:
         self._tiles: list[_Exposed] = []
         correlator = Correlator(counts.shape, self._width)
         for tile in correlator.tiles:
-            if not exposure[tile.outer].any():
+            if not exposure[tile.outer].max() > 0:
                 continue
             exposed = correlator.transform(exposure[tile.outer])
             near = np.maximum(correlator.with_square(exposed, tile), 0)
+            most = float(near.max())
             near[exposure[tile.inner] <= 0] = np.inf  # no excess is enough without exposure
-            self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near))
+            self._tiles.append(_Exposed(tile.inner, correlator.with_hat(exposed, tile).copy(), near,
+                                        min(float(near.min()), most), most))
             self._counts[tile.inner] = correlator.with_hat(correlator.transform(counts[tile.outer]), tile)
 
     def net(self, background: Background) -> Float32s:
@@ -142,8 +149,8 @@ class _Correlations:
 
         Call no other method afterwards.
         """
-        for box, flat, _ in self._tiles:
-            self._counts[box] -= background.value[box] * flat
+        for tile in self._tiles:
+            self._counts[tile.box] -= background.value[tile.box] * tile.flat
         return self._counts
 
     def above(self, background: Background, tables: dict[int, Thresholds]) -> tuple[Flags, Float32s]:
@@ -156,9 +163,8 @@ class _Correlations:
         columns = self._counts.shape[-1]
         places: list[NDArray[Any]] = [np.empty(0, np.intp)]
         strengths: list[NDArray[Any]] = [np.empty(0, np.float32)]
-        floor = np.float32(min(table.floor for table in tables.values()))
         for tile in self._tiles:
-            at, excess, expected = self._likely(background.value[tile.box], tile, floor)
+            at, excess, expected = self._likely(background.value[tile.box], tile, tables.values())
             limits = self._limits(background, tables, tile, at, expected)
             above = excess > limits
             y, x = np.divmod(at[above], tile.flat.shape[1])
@@ -169,7 +175,7 @@ class _Correlations:
         return found, np.concatenate(strengths)[np.argsort(np.concatenate(places))]
 
     def _likely(self, value: Float32s, tile: _Exposed,
-                floor: np.float32) -> tuple[NDArray[np.intp], Float32s, Float32s]:
+                tables: Iterable[Thresholds]) -> tuple[NDArray[np.intp], Float32s, Float32s]:
         """Return the pixels of a tile that may be above a threshold: most are below the lowest one.
 
         They are given by their places in the flattened tile, their correlation above the background, and the variance
@@ -180,14 +186,21 @@ class _Correlations:
         variances: list[Float32s] = []
         ny, nx = value.shape
         counts = self._counts[tile.box]
+        buffers = np.empty((3, _ROWS, nx), np.float32)
         with np.errstate(invalid="ignore"):  # 0 x infinity
             for first in range(0, ny, _ROWS):
                 rows = slice(first, first + _ROWS)
-                excess = counts[rows] - value[rows] * tile.flat[rows]
-                variance = value[rows] * tile.near[rows]
-                square = np.abs(excess)
+                strip = value[rows]
+                least, most = float(strip.min()) * tile.least, float(strip.max()) * tile.most
+                floor = min(table.floor(least, most) for table in tables)
+                excess, variance, square = buffers[:, :len(strip)]
+                np.multiply(strip, tile.flat[rows], out=excess)
+                np.subtract(counts[rows], excess, out=excess)
+                np.multiply(strip, tile.near[rows], out=variance)
+                np.abs(excess, out=square)
                 square *= excess
-                at = np.flatnonzero(square > floor * variance)
+                square *= np.float32(1 / floor)
+                at = np.flatnonzero(square > variance)
                 places.append(at + first * nx)
                 excesses.append(excess.ravel()[at])
                 variances.append(variance.ravel()[at])
@@ -227,9 +240,15 @@ def _at_edges(width: float, ratio: int, flat: Float32s, cover: Float32s) -> Floa
     There C = sum(W D) - b' f with f = sum(W E) not 0. With A the weights of the annulus (of sum 1) the variance of C is
     b (sum(W²) - 2 f sum(W A) + f² sum(A²)). The kernels W and A cover the fraction ``cover`` of exposed pixels.
     """
-    inner, outer = hat(width, reach=width * ratio), annulus(width * ratio)
-    outer = outer / outer.sum()
-    both, own, power = float((inner * outer).sum()), float((outer**2).sum()), float((inner**2).sum())
+    both, own, power = _sums_of_kernels(width, ratio)
     cover = np.maximum(cover, np.float32(0.01))
     widened: Float32s = np.sqrt(np.maximum(1 + (flat * flat * (own / cover) - 2 * both * flat) / (power * cover), 1))
     return widened
+
+
+@lru_cache(64)
+def _sums_of_kernels(width: float, ratio: int) -> tuple[float, float, float]:
+    """Return sum(W A), sum(A²) and sum(W²)."""
+    inner, outer = hat(width, reach=width * ratio), annulus(width * ratio)
+    outer = outer / outer.sum()
+    return float((inner * outer).sum()), float((outer**2).sum()), float((inner**2).sum())

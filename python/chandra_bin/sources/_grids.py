@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chandra_bin._checks.array_types import Float32s
+from chandra_bin._kernels import _interpolate
 
 # Kernels have this many to twice as many pixels per scale: large scales are searched on larger pixels.
 _FINE = 4.0
@@ -36,21 +37,9 @@ def halved(image: Float32s) -> Float32s:
 def doubled(image: Float32s) -> Float32s:
     """Return an image of pixels of half the size, interpolated between pixel centres."""
     ny, nx = image.shape
-    tall = np.empty((2 * ny, nx), image.dtype)
-    _interpolate(image, tall)
-    made: Float32s = np.empty((2 * ny, 2 * nx), image.dtype)
-    for rows in strips(made.shape):
-        _interpolate(tall[rows].T, made[rows].T)
+    made: Float32s = np.empty((2 * ny, 2 * nx), np.float32)
+    _interpolate.doubled(image, values=made)
     return made
-
-
-def _interpolate(image: Float32s, made: Float32s) -> None:
-    """Fill ``made``, which has twice as many rows; the first and last rows are continued outwards."""
-    own, other = 0.75 * image, 0.25 * image
-    made[0] = own[0] + other[0]
-    np.add(own[1:], other[:-1], out=made[2::2])
-    np.add(own[:-1], other[1:], out=made[1:-1:2])
-    made[-1] = own[-1] + other[-1]
 
 
 def repeated(image: NDArray[Any], level: int) -> NDArray[Any]:

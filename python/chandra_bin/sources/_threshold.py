@@ -19,6 +19,8 @@ _FEWEST, _MOST = 1e-4, 1e4
 _VANISHING = -80.0
 # The background from annuli wider than this many scales counts as known.
 WIDEST_RATIO = 8
+# The hat out to 5 times this many scales has no corners that its kernel cuts off: it is the same for all wider annuli.
+_WHOLE = 2
 # An annulus is wide enough if it expects this many effective counts: its mean is then known to 10 %.
 ENOUGH_COUNTS = 100.0
 # If the positive part of a kernel expects fewer counts than this, thresholds are steps and are rounded up.
@@ -33,11 +35,16 @@ class Thresholds:
     correlation: Floats
     steps_below: float
 
+    def floor(self, least: float, most: float) -> float:
+        """Return a factor f with f x background below the square of the threshold, at backgrounds in a range."""
+        first, last = np.searchsorted(self.background[1:], (least, most)).tolist()
+        return float(self._floors[min(max(first - 1, 0), len(self._floors) - 1): last + 2].min())
+
     @cached_property
-    def floor(self) -> float:
-        """A factor f with f x background below the square of the threshold, at any background."""
-        # Between two points of the table, the threshold is at least that of the lower one.
-        return 0.99 * float((self.correlation[:-1] ** 2 / self.background[1:]).min())
+    def _floors(self) -> Floats:
+        """The factors between one point of the table and the next."""
+        # The threshold there is at least that of the lower point.
+        return np.asarray(0.99 * self.correlation[:-1] ** 2 / self.background[1:])
 
     def __call__(self, background: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the thresholds at backgrounds; above the table they grow with the square root (Gaussian noise)."""
@@ -52,11 +59,13 @@ class Thresholds:
         return thresholds
 
 
+@lru_cache(64)
 def known_background(scale: float, probability: float) -> Thresholds:
     """Return the thresholds of `hat` for a known background."""
-    return _table(scale, probability, None)
+    return _increasing(scale, *_known(scale, 1, probability))
 
 
+@lru_cache(256)
 def estimated_background(scale: float, ratio: int, probability: float) -> Thresholds:
     """Return the thresholds of `hat` for a background estimated from the counts in an annulus of ``ratio`` scales.
 
@@ -65,26 +74,36 @@ def estimated_background(scale: float, ratio: int, probability: float) -> Thresh
     t is the value with the requested tail probability. t' follows from t, and two iterations make both consistent. If
     the annulus would expect too few counts, and is not used, the table has the thresholds for a known background.
     """
-    return _table(scale, probability, ratio)
+    background, known = _known(scale, min(ratio, _WHOLE), probability)
+    found = known.copy()
+    weights, times = _octant(hat(scale, reach=scale * ratio))
+    outer, _ = _octant(annulus(scale * ratio))
+    outer = outer / (outer * times).sum()
+    effective = 1 / (outer**2 * times).sum()  # effective pixels of the annulus
+    used = np.flatnonzero(background * effective >= ENOUGH_COUNTS / 3)
+    for _ in range(2):
+        slope = _slope(background, found)
+        found[used] = [tail_value(weights - slope[i] * outer, times, background[i], probability) for i in used]
+    return _increasing(scale, background, found)
 
 
-@lru_cache(256)
-def _table(scale: float, probability: float, ratio: int | None) -> Thresholds:
-    """Return thresholds, for a known background if ``ratio`` is None."""
-    weights, times = _octant(hat(scale, reach=scale * (ratio or 1)))
-    area = 2 * np.pi * scale**2
+@lru_cache(64)
+def _known(scale: float, reach: int, probability: float) -> tuple[Floats, Floats]:
+    """Return backgrounds in counts per pixel, and the thresholds of `hat`, out to 5 ``reach`` scales, for each."""
+    weights, times = _octant(hat(scale, reach=scale * reach))
     decades = np.log10(_MOST / _FEWEST)
-    background = np.geomspace(_FEWEST, _MOST, round(decades * _PER_DECADE) + 1) / area
-    found = np.array([tail_value(weights, times, b, probability) for b in background])
-    if ratio is not None:
-        outer, _ = _octant(annulus(scale * ratio))
-        outer = outer / (outer * times).sum()
-        effective = 1 / (outer**2 * times).sum()  # effective pixels of the annulus
-        used = np.flatnonzero(background * effective >= ENOUGH_COUNTS / 3)
-        for _ in range(2):
-            slope = _slope(background, found)
-            found[used] = [tail_value(weights - slope[i] * outer, times, background[i], probability) for i in used]
-    return Thresholds(background, np.maximum.accumulate(found), _FEW_COUNTS / area)
+    background = np.geomspace(_FEWEST, _MOST, round(decades * _PER_DECADE) + 1) / _area(scale)
+    return background, np.array([tail_value(weights, times, b, probability) for b in background])
+
+
+def _increasing(scale: float, background: Floats, found: Floats) -> Thresholds:
+    """Return the table of thresholds, which never decrease with the background."""
+    return Thresholds(background, np.maximum.accumulate(found), _FEW_COUNTS / _area(scale))
+
+
+def _area(scale: float) -> float:
+    """Return the area of the positive part of `hat` in pixels."""
+    return 2 * np.pi * scale**2
 
 
 def _slope(background: Floats, found: Floats) -> Floats:
@@ -115,10 +134,10 @@ def tail_value(weights: Floats, times: Floats, background: float, probability: f
     half = 10 * spread + 12 * np.abs(weights).max()
     step = 2 * half / _LATTICE
     place = weights / step
-    left = np.floor(place).astype(np.intp)
+    left = np.floor(place)
     part = place - left
-    jumps = (np.bincount(left % _LATTICE, times * (1 - part), _LATTICE)
-             + np.bincount((left + 1) % _LATTICE, times * part, _LATTICE))
+    at = left.astype(np.intp) & (_LATTICE - 1)  # the remainder, also of negative places
+    jumps = np.bincount(at, times * (1 - part), _LATTICE) + np.roll(np.bincount(at, times * part, _LATTICE), 1)
     exponent = background * (np.fft.rfft(jumps) - times.sum())
     transform = np.zeros_like(exponent)
     some = exponent.real > _VANISHING

@@ -100,6 +100,19 @@ class _Blocks:
     y: Floats
 
 
+@dataclass(frozen=True, eq=False)
+class _Rings:
+    """Elliptical rings of blocks, wider further out, and their sums over good blocks, (n,)."""
+
+    radius: Floats
+    """The semi-major axis of the ellipse through each block."""
+    ring: NDArray[np.intp]
+    """The ring of each block; n beyond the last."""
+    net: Floats
+    variance: Floats
+    exposure: Floats
+
+
 def find_cluster(counts: ArrayLike, *, exposure: ArrayLike | None = None, background: ArrayLike | None = None,
                  mask: ArrayLike | None = None) -> ClusterShape:
     """Find the centre, elongation and extent of the cluster in an image.
@@ -133,16 +146,17 @@ def find_cluster(counts: ArrayLike, *, exposure: ArrayLike | None = None, backgr
     shape, level = _start(blocks)
     extent, edge = shape.a, False
     for _ in range(_MOST_ITERATIONS):
-        before = shape
-        level, extent, edge = _background(blocks, shape, level)
-        shape = _moments(blocks, shape, level, extent)
+        before, rings = shape, _rings(blocks, shape)
+        level, extent, edge = _background(blocks, rings, level)
+        shape = _moments(blocks, shape, rings, level, extent)
         moved = math.hypot(shape.x - before.x, shape.y - before.y)
         if moved < 0.01 and abs(shape.a / before.a - 1) < 1e-3 and abs(shape.b / before.b - 1) < 1e-3:
             break
-    level, extent, edge = _background(blocks, shape, level)
+    rings = _rings(blocks, shape)
+    level, extent, edge = _background(blocks, rings, level)
     outer = _scaled(shape, extent)
     return ClusterShape(_to_pixels(shape, blocks.size), _to_pixels(outer, blocks.size),
-                        _curve(blocks, shape, level), edge)
+                        _curve(blocks, rings, level), edge)
 
 
 def exposed_box(exposure: ArrayLike, centre: tuple[float, float] | None = None, *,
@@ -200,19 +214,23 @@ def _blocks(counts: ArrayLike, exposure: ArrayLike | None, background: ArrayLike
     """Return the sums over blocks of checked images."""
     image = as_image(counts, "counts", np.float64)
     exposed = np.ones(image.shape) if exposure is None else as_image(exposure, "exposure", np.float64, image.shape)
-    known = np.zeros(image.shape) if background is None else as_image(background, "background", np.float64, image.shape)
-    for values, what in ((image, "counts"), (exposed, "exposure"), (known, "background")):
-        _refuse_infinite(values, what)
-    use = ~as_flags(mask, "mask", image.shape) & np.isfinite(image) & np.isfinite(known) & (exposed > 0)
+    known = None if background is None else as_image(background, "background", np.float64, image.shape)
+    _refuse_infinite(image, "counts")
+    _refuse_infinite(exposed, "exposure")
+    use = ~as_flags(mask, "mask", image.shape) & np.isfinite(image) & (exposed > 0)
+    if known is not None:
+        _refuse_infinite(known, "background")
+        use &= np.isfinite(known)
     if not use.any():
         raise InputError("no pixel with exposure is left to search for a cluster: exclude fewer pixels")
     if not image[use].any():
         raise InputError(f"all {np.count_nonzero(use)} used pixels are 0: no cluster can be found")
     size = max(1, math.ceil(max(image.shape) / _MOST_BLOCKS))
-    total, behind, seconds = (block_sums(np.where(use, each, 0), size) for each in (image, known, exposed))
+    total, seconds = (block_sums(np.where(use, each, 0), size) for each in (image, exposed))
+    net = total if known is None else total - block_sums(np.where(use, known, 0), size)
     y, x = np.indices(total.shape, dtype=float)
     good = seconds > _LEAST_EXPOSURE * np.percentile(seconds[seconds > 0], 99)
-    return _Blocks(size, total - behind, total, seconds, good, x, y)
+    return _Blocks(size, net, total, seconds, good, x, y)
 
 
 def _refuse_infinite(image: Floats, what: str) -> None:
@@ -251,8 +269,8 @@ def _start(blocks: _Blocks) -> tuple[Ellipse, float]:
     return Ellipse(float(place[1]), float(place[0]), 4 * width, 4 * width, 0.0), level
 
 
-def _rings(blocks: _Blocks, shape: Ellipse) -> tuple[Floats, NDArray[np.intp], int]:
-    """Return the radius of each block, its ring, and the number of rings, which are wider further out."""
+def _rings(blocks: _Blocks, shape: Ellipse) -> _Rings:
+    """Return the rings around an ellipse."""
     radius = shape.radius(blocks.x, blocks.y)
     # Equal steps in the square root of the radius, each at least one block.
     ends = np.linspace(0, math.sqrt(float(radius[blocks.good].max()) + 1e-9), _RINGS + 1)[1:] ** 2
@@ -262,21 +280,17 @@ def _rings(blocks: _Blocks, shape: Ellipse) -> tuple[Floats, NDArray[np.intp], i
             kept.append(end)
     kept = kept or [float(ends[-1])]
     kept[-1] = max(kept[-1], float(ends[-1]))
-    return radius, np.searchsorted(kept, radius), len(kept)
-
-
-def _ring_sums(blocks: _Blocks, ring: NDArray[np.intp], rings: int) -> tuple[Floats, Floats, Floats]:
-    """Return net counts, variance and exposure of the rings."""
-    good = blocks.good & (ring < rings)
-    net, variance, exposure = (np.bincount(ring[good], each[good], rings).astype(float)
+    ring = np.searchsorted(kept, radius)
+    good = blocks.good & (ring < len(kept))
+    rings = ring[good]
+    net, variance, exposure = (np.bincount(rings, each[good], len(kept)).astype(float)
                                for each in (blocks.net, blocks.variance, blocks.exposure))
-    return net, variance, exposure
+    return _Rings(radius, ring, net, variance, exposure)
 
 
-def _background(blocks: _Blocks, shape: Ellipse, level: float) -> tuple[float, float, bool]:
+def _background(blocks: _Blocks, rings: _Rings, level: float) -> tuple[float, float, bool]:
     """Return the brightness beyond the signal, the radius where the signal stops, and whether it never stops."""
-    radius, ring, rings = _rings(blocks, shape)
-    net, variance, exposure = _ring_sums(blocks, ring, rings)
+    net, variance, exposure = rings.net, rings.variance, rings.exposure
     # Fully masked rings are skipped.
     seen = np.flatnonzero(exposure > 0)
     brightness = net[seen] / exposure[seen]
@@ -295,21 +309,20 @@ def _background(blocks: _Blocks, shape: Ellipse, level: float) -> tuple[float, f
         if new == stop:
             break
         stop = new
-    inside = radius[(ring < stop) & blocks.good]
+    inside = rings.radius[(rings.ring < stop) & blocks.good]
     return level, max(float(inside.max(initial=1.0)), 1.0), not found
 
 
-def _moments(blocks: _Blocks, shape: Ellipse, level: float, extent: float) -> Ellipse:
+def _moments(blocks: _Blocks, shape: Ellipse, rings: _Rings, level: float, extent: float) -> Ellipse:
     """Return the ellipse of the moments of the net brightness in an aperture; gaps get the mean of their ring."""
-    _, ring, rings = _rings(blocks, shape)
-    net, _, exposure = _ring_sums(blocks, ring, rings)
-    seen = np.flatnonzero(exposure > 0)
-    of_ring = np.interp(np.arange(rings), seen, net[seen] / exposure[seen])  # fills masked cores
-    brightness = np.where(blocks.good, blocks.net / np.where(blocks.good, blocks.exposure, 1),
-                          of_ring[np.minimum(ring, rings - 1)]) - level
+    seen = np.flatnonzero(rings.exposure > 0)
+    number = len(rings.net)
+    of_ring = np.interp(np.arange(number), seen, rings.net[seen] / rings.exposure[seen])  # fills masked cores
     limited = _scaled(shape, min(shape.a, extent))
-    inside = limited.radius(blocks.x, blocks.y) <= limited.a
-    flux = brightness[inside]
+    inside = rings.radius <= limited.a
+    good = blocks.good[inside]
+    flux = np.where(good, blocks.net[inside] / np.where(good, blocks.exposure[inside], 1),
+                    of_ring[np.minimum(rings.ring[inside], number - 1)]) - level
     total = flux.sum()
     if not total > 0:
         return limited
@@ -338,15 +351,17 @@ def _to_pixels(shape: Ellipse, size: int) -> Ellipse:
                    shape.angle_deg)
 
 
-def _curve(blocks: _Blocks, shape: Ellipse, level: float) -> GrowthCurve:
-    """Return the growth curve in ellipses of a shape, with a background subtracted."""
-    radius, ring, rings = _rings(blocks, shape)
-    net, variance, exposure = _ring_sums(blocks, ring, rings)
-    ends = np.array([radius[(ring <= k) & blocks.good].max(initial=0.0) for k in range(rings)])
-    clean = net - level * exposure
+def _curve(blocks: _Blocks, rings: _Rings, level: float) -> GrowthCurve:
+    """Return the growth curve in rings, with a background subtracted."""
+    number, exposure, variance = len(rings.net), rings.exposure, rings.variance
+    ends = np.zeros(number)
+    good = blocks.good & (rings.ring < number)
+    np.maximum.at(ends, rings.ring[good], rings.radius[good])
+    ends = np.maximum.accumulate(ends)
+    clean = rings.net - level * exposure
     some = exposure > 0
-    brightness = np.divide(clean, exposure, out=np.full(rings, np.nan), where=some)
-    error = np.divide(np.sqrt(np.maximum(variance, 1)), exposure, out=np.full(rings, np.nan), where=some)
+    brightness = np.divide(clean, exposure, out=np.full(number, np.nan), where=some)
+    error = np.divide(np.sqrt(np.maximum(variance, 1)), exposure, out=np.full(number, np.nan), where=some)
     return GrowthCurve(ends * blocks.size, np.cumsum(clean), np.sqrt(np.cumsum(variance)), brightness, error, level)
 
 

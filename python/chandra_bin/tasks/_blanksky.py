@@ -255,7 +255,8 @@ class ScaledSky:
     def _image(self, blocks: Sequence[tuple[NDArray[Any], ...]], band_ev: Energies,
                threads: int) -> tuple[tuple[slice, slice], NDArray[np.int32], int]:
         """Return the window of the image with the events of a chip, their counts in it, and their number outside."""
-        chosen = [(x[here], y[here]) for x, y, energy in blocks for here in (_in_band(energy, band_ev),)]
+        chosen = [(x.compress(here), y.compress(here)) for x, y, energy in blocks
+                  for here in (_in_band(energy, band_ev),)]
         ny, nx = self.pixels.shape
         columns, rows = (_window([each[axis] for each in chosen], size) for axis, size in ((0, nx), (1, ny)))
         shape = rows.stop - rows.start, columns.stop - columns.start

@@ -143,7 +143,8 @@ def _together(blocks: list[Rows]) -> list[Rows]:
     """Return the blocks in one piece of memory, which returns to the system when the last of them is released."""
     ends = np.cumsum([len(block) for block in blocks]).tolist()
     rows = np.empty(ends[-1], blocks[0].dtype)  # in the byte order of the file
-    np.concatenate(blocks, out=rows)
+    whole = f"V{rows.dtype.itemsize}"  # numpy copies rows with fields field by field
+    np.concatenate([block.view(whole) for block in blocks], out=rows.view(whole))
     return [rows[end - len(block):end] for block, end in zip(blocks, ends, strict=True)]
 
 

@@ -157,9 +157,10 @@ def _read(name: VirtualFile, chips: set[int], placing: _Placing, cleaned: bool, 
         else:
             check_skies({placing.events: source_header}, [[name]])
         for chip, block, rows, passing in _blocks(file, name, chips, placing if is_raw else None, cleaned):
-            part.particles.add(chip[passing], {"energy": block.values["energy"][passing]})
-            part.chips.update(chip[passing].tolist())
-            part.rows.append(rows[passing])
+            chips_left = chip.compress(passing)
+            part.particles.add(chips_left, {"energy": block.values["energy"].compress(passing)})
+            part.chips.update(np.unique(chips_left).tolist())
+            part.rows.append(rows.compress(passing))
         made = _placed_header(file, placing.placer.coords, source_header) if is_raw else file.header()
         return _Part(name, made, part.primary, part.chips, part.particles, is_raw, part.rows)
 

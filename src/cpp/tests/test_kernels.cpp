@@ -10,6 +10,7 @@
 
 #include "chandra_bin/contour_bin.hpp"
 #include "chandra_bin/counts_scale.hpp"
+#include "chandra_bin/interpolate.hpp"
 #include "chandra_bin/nearest_values.hpp"
 #include "chandra_bin/smooth.hpp"
 #include "chandra_bin/smooth_gaussian.hpp"
@@ -225,6 +226,38 @@ TEST_CASE("a pixel without a value gets that of a pixel at the least distance") 
     const std::vector<std::uint8_t> unknown(6, 0);
     std::vector<double> values(6, 1.0);
     CHECK_THROWS_AS((nearest_values(2, 3, unknown.data(), 1, Control{}, values.data())), std::invalid_argument);
+}
+
+TEST_CASE("interpolate reads no pixel beyond the image") {
+    const std::vector<double> image{0, 1, 2, 3, 4, 5};  // 2 x 3: 3 y + x
+    std::vector<float> values(20, -1);
+    interpolate(2, 3, image.data(), {{0.5, 0, 0, 0.5}, {-0.5, -0.5}}, 4, 5, values.data());
+    for (std::size_t row = 0; row < 4; ++row) {
+        for (std::size_t column = 0; column < 5; ++column) {
+            const double y = 0.5 * static_cast<double>(row) - 0.5;
+            const double x = 0.5 * static_cast<double>(column) - 0.5;
+            CHECK(values[row * 5 + column] == doctest::Approx(y < 0 || x < 0 ? 0 : 3 * y + x));
+        }
+    }
+    const double nan = std::nan("");
+    interpolate(2, 3, image.data(), {{nan, 0, 0, 1}, {0, 1e300}}, 1, 2, values.data());
+    CHECK(values[0] == 0);
+    interpolate(2, 3, image.data(), {{1, 0, 0, 1}, {1, 2}}, 1, 1, values.data());  // the last pixel
+    CHECK(values[0] == 5);
+    interpolate(1, 1, image.data() + 3, {{1, 0, 0, 1}, {0, 0}}, 1, 1, values.data());
+    CHECK(values[0] == 3);
+    CHECK_THROWS_AS((interpolate(0, 3, image.data(), {{1, 0, 0, 1}, {0, 0}}, 1, 1, values.data())),
+                    std::invalid_argument);
+}
+
+TEST_CASE("doubled continues the outermost pixels") {
+    const std::vector<float> image{0, 4, 8, 12};
+    std::vector<float> values(16);
+    doubled(2, 2, image.data(), values.data());
+    CHECK(values == std::vector<float>{0, 1, 3, 4, 2, 3, 5, 6, 6, 7, 9, 10, 8, 9, 11, 12});
+    doubled(1, 1, image.data() + 1, values.data());
+    CHECK((values[0] == 4 && values[1] == 4 && values[2] == 4 && values[3] == 4));
+    CHECK_THROWS_AS((doubled(2, 0, image.data(), values.data())), std::invalid_argument);
 }
 
 TEST_CASE("images that are not finite are refused") {
