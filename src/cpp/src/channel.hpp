@@ -97,7 +97,7 @@ public:
     double total() const { return total_; }  // of absolute values, not to the last digit
 
     template <class Shape = LanesInRow>
-    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
+    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, typename Shape::Lanes& out) const {
         if (narrow_ && blocks_->bound<Shape>(y, x0, disc.rows()) < 65536) {
             by_areas<Shape>(*narrow_, disc, y, x0, out);
         } else if (wide_) {
@@ -111,10 +111,11 @@ public:
 
     // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
     template <class Shape = LanesInRow>
-    void disc_each(const Discs& discs, const LaneRadii& radius, int y, int x0, LaneMask lanes, Lanes& out) const {
+    void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, LaneMask lanes,
+                   typename Shape::Lanes& out) const {
         Disc scratch;
         if (!real_) {
-            Lanes sums;
+            typename Shape::Lanes sums;
             for_radii(lanes, radius, [&](int r, LaneMask same) {
                 disc<Shape>(discs.at(r, scratch), y, x0, sums);
                 for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
@@ -158,11 +159,11 @@ public:
     }
 
     // Sums around a block to within `estimate_error`; the very same as by `disc` unless `estimated()`.
-    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, BlockLanes& out) const {
         if (!coarse_) return this->disc<LanesInBlock>(disc, y, x0, out);
-        std::uint32_t sum[kLanes];
+        std::uint32_t sum[LanesInBlock::lanes];
         coarse_->disc(disc, y, x0, sum);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
+        for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
     }
     bool estimated() const { return coarse_ != nullptr; }
     double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
@@ -182,19 +183,19 @@ private:
     static constexpr int kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
 
     template <class Shape, class T>
-    static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
-        T sum[kLanes];
+    static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
+        T sum[Shape::lanes];
         sums.template disc<Shape>(disc, y, x0, sum);
-        std::copy(sum, sum + kLanes, out.begin());
+        std::copy(sum, sum + Shape::lanes, out.begin());
     }
 
     template <class Shape, class T>
-    static void by_rows(const RowSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
-        T sum[kLanes];
+    static void by_rows(const RowSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
+        T sum[Shape::lanes];
         for (int i = 0; i < Shape::rows; ++i) {
             sums.template disc<Shape::columns>(disc, std::min(y + i, sums.grid().ny - 1), x0, sum + i * Shape::columns);
         }
-        std::copy(sum, sum + kLanes, out.begin());
+        std::copy(sum, sum + Shape::lanes, out.begin());
     }
 
     bool present_ = false;
@@ -231,7 +232,7 @@ public:
 
     // Used pixels in the discs around `lanes`.
     template <class Shape = LanesInRow>
-    void count(const Disc& disc, int y, int x0, LaneMask lanes, Lanes& out) const {
+    void count(const Disc& disc, int y, int x0, LaneMask lanes, typename Shape::Lanes& out) const {
         const int r = disc.rows();
         if (y >= r && y + Shape::rows - 1 + r < grid_.ny && x0 >= r && x0 + Shape::columns - 1 + r < grid_.nx) {
             out.fill(disc.area());
@@ -245,9 +246,9 @@ public:
             });
         }
         if (!any_excluded<Shape>(y, x0, r)) return;
-        Lanes excluded;
+        typename Shape::Lanes excluded;
         excluded_.disc<Shape>(disc, y, x0, excluded);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] -= excluded[lane];
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) out[lane] -= excluded[lane];
     }
 
 private:
