@@ -113,36 +113,14 @@ public:
     template <class Shape = LanesInRow>
     void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, LaneMask lanes,
                    typename Shape::Lanes& out) const {
+        if (real_) return by_rows_each<Shape>(*real_, discs, radius, y, x0, lanes, out);
+        if (wide_ && !narrow_) return by_rows_each<Shape>(*wide_, discs, radius, y, x0, lanes, out);
         Disc scratch;
-        if (!real_) {
-            typename Shape::Lanes sums;
-            for_radii(lanes, radius, [&](int r, LaneMask same) {
-                disc<Shape>(discs.at(r, scratch), y, x0, sums);
-                for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
-            });
-            return;
-        }
-        for (int i = 0; i < Shape::rows; ++i) {
-            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
-            while (rest != 0) {
-                const int first = std::countr_zero(rest);
-                std::array<int, kTogether> lane;
-                std::array<const Disc*, kTogether> disc;
-                std::array<int, kTogether> x;
-                for (std::size_t k = 0; k < kTogether; ++k) {
-                    const int next = rest != 0 ? std::countr_zero(rest) : first;
-                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
-                    // `scratch` has room for one large disc.
-                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
-                    rest &= ~(LaneMask{1} << lane[k]);
-                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
-                    x[k] = x0 + lane[k] % Shape::columns;
-                }
-                std::array<double, kTogether> sums;
-                real_->template disc_each<kTogether>(disc, y + i, x, sums.data());
-                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
-            }
-        }
+        typename Shape::Lanes sums;
+        for_radii(lanes, radius, [&](int r, LaneMask same) {
+            disc<Shape>(discs.at(r, scratch), y, x0, sums);
+            for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
+        });
     }
 
     // The same to within `area_error`.
@@ -196,6 +174,33 @@ private:
             sums.template disc<Shape::columns>(disc, std::min(y + i, sums.grid().ny - 1), x0, sum + i * Shape::columns);
         }
         std::copy(sum, sum + Shape::lanes, out.begin());
+    }
+
+    template <class Shape, class T>
+    static void by_rows_each(const RowSums<T>& rows, const Discs& discs, const typename Shape::Radii& radius, int y,
+                             int x0, LaneMask lanes, typename Shape::Lanes& out) {
+        Disc scratch;
+        for (int i = 0; i < Shape::rows; ++i) {
+            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
+            while (rest != 0) {
+                const int first = std::countr_zero(rest);
+                std::array<int, kTogether> lane;
+                std::array<const Disc*, kTogether> disc;
+                std::array<int, kTogether> x;
+                for (std::size_t k = 0; k < kTogether; ++k) {
+                    const int next = rest != 0 ? std::countr_zero(rest) : first;
+                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
+                    // `scratch` has room for one large disc.
+                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
+                    rest &= ~(LaneMask{1} << lane[k]);
+                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
+                    x[k] = x0 + lane[k] % Shape::columns;
+                }
+                std::array<T, kTogether> sums;
+                rows.template disc_each<kTogether>(disc, y + i, x, sums.data());
+                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
+            }
+        }
     }
 
     bool present_ = false;

@@ -117,8 +117,8 @@ private:
             if (apart > r) continue;
             const int w = disc.width(apart);
             const int left = most ? std::max(x0 - w, 0) / kCell : (std::max(x1 - w, 0) + kCell - 1) / kCell;
-            const int right = most ? std::min(x1 + w, grid_.nx - 1) / kCell + 1
-                                   : std::min((x0 + w + 1) / kCell, across_ - 1);
+            const int right =
+                most ? std::min(x1 + w, grid_.nx - 1) / kCell + 1 : std::min((x0 + w + 1) / kCell, across_ - 1);
             if (left >= right) continue;
             const Cell* const row = cells_.data() + static_cast<std::ptrdiff_t>(v) * across_;
             sum.first += row[right].first - row[left].first;

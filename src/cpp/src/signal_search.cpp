@@ -203,7 +203,8 @@ private:
                 scale_background(sums, 0);
                 return sums;
             }
-            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) sums.scaled[0][lane] = second[lane] * pairs_->unit();
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane)
+                sums.scaled[0][lane] = second[lane] * pairs_->unit();
             sums.signal_error = PairSums::rounding(radius) * pairs_->unit();
             sums.sharp = false;
             bound_background(strip, y, sums);
@@ -242,7 +243,8 @@ private:
     }
 
     // Sums of the pair, in its units; false where no lower bounds are known that are close enough.
-    bool evaluate_pair(const Strip& strip, int y, const Disc& disc, int radius, BlockLanes& counts, BlockLanes& second) const {
+    bool evaluate_pair(const Strip& strip, int y, const Disc& disc, int radius, BlockLanes& counts,
+                       BlockLanes& second) const {
         const DiscSums* const low = strip.known.within(radius);
         const KnownSums::Known* const high = strip.known.beyond(radius - 1);
         counts.fill(0);
@@ -278,12 +280,8 @@ private:
 
     // Makes what `evaluate` gave good enough for decisions about `lanes`.
     void refine(const Strip& strip, int y, const Disc& disc, LaneMask lanes, DiscSums& sums) const {
-        const int x0 = strip.x0;
-        const bool few = std::popcount(lanes) <= kFewLanes;
-        Shape::Radii radius;
-        radius.fill(sums.radius);
         const auto sum = [&](const Channel& channel, BlockLanes& out) {
-            few ? channel.disc_each<Shape>(discs_, radius, y, x0, lanes, out) : channel.disc<Shape>(disc, y, x0, out);
+            sum_lanes(channel, strip, y, disc, lanes, out);
         };
         const bool exact_signal = sums.signal_error == 0;
         sums.signal_error = 0;
@@ -298,6 +296,15 @@ private:
             scale_background(sums, sign);
         }
         sums.sharp = true;
+    }
+
+    // The channel's sums around `lanes`, which may be those around others too.
+    void sum_lanes(const Channel& channel, const Strip& strip, int y, const Disc& disc, LaneMask lanes,
+                   BlockLanes& out) const {
+        if (std::popcount(lanes) > kFewLanes) return channel.disc<Shape>(disc, y, strip.x0, out);
+        Shape::Radii radius;
+        radius.fill(disc.rows());
+        channel.disc_each<Shape>(discs_, radius, y, strip.x0, lanes, out);
     }
 
     void scale_background(DiscSums& sums, std::size_t sign) const {
@@ -320,7 +327,8 @@ private:
         }
     }
 
-    void add_least_poisson(const BlockLanes& up, const BlockLanes& down, double factor, BlockLanes& variance, bool add) const {
+    void add_least_poisson(const BlockLanes& up, const BlockLanes& down, double factor, BlockLanes& variance,
+                           bool add) const {
         const double floor = variance_ == Variance::plain ? 0 : -0.75;
         BlockLanes counts;
         double least = std::numeric_limits<double>::infinity();
@@ -443,7 +451,7 @@ private:
         const bool re_adds = disc.area() <= kReAddLimit;
         BlockLanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
+            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : sum_lanes(ratio2_, strip, y, disc, lanes, ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);
@@ -572,7 +580,7 @@ private:
     }
 
     static constexpr LaneMask kAllLanes = ~LaneMask{0} >> (64 - Shape::lanes);
-    static constexpr int kFewLanes = 16;  // real numbers are summed for these alone
+    static constexpr int kFewLanes = 16;        // real numbers are summed for these alone
     static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
     static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
     static constexpr double kReach =
