@@ -132,6 +132,19 @@ def test_smooth_signed(scene: Scene, sn: float) -> None:
     compare_smooth(scene, sn)
 
 
+@pytest.mark.parametrize("scale", ["number", "image"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (1, 40), (40, 1), (7, 9), (8, 8), (9, 8), (17, 16), (3, 33)])
+def test_smooth_backgrounds_at_edges_of_blocks(shape: tuple[int, int], scale: str) -> None:
+    rng = np.random.default_rng(shape)
+    scene = Scene(rng.poisson(6, shape).astype(np.float32), (rng.random(shape) < 0.8).astype(np.int64))
+    scene.use[-1, -1] = 1
+    scene.maps["background"] = rng.poisson(20, shape).astype(np.float32)
+    scene.exposure = rng.uniform(0.9, 1, shape).astype(np.float32) if scale == "image" else 1.0
+    scene.background_exposure = 12.0
+    for sn in (1.0, 4.0, 8.0):
+        compare_smooth(scene, sn)
+
+
 @given(bright_backgrounds(), st.sampled_from([0.5, 3.0, 15.0, 40.0, 100.0]))
 def test_smooth_bright_backgrounds(scene: Scene, sn: float) -> None:
     compare_smooth(scene, sn)

@@ -1,18 +1,19 @@
-// Sums over discs around blocks of 4 x 4 pixels. Private to src/cpp/src.
+// Sums over discs around blocks of 8 x 8 pixels. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <utility>
 
+#include "avx2.hpp"
 #include "chandra_bin/control.hpp"
 #include "chandra_bin/parallel.hpp"
 #include "disc_sums.hpp"
 
 namespace chandra_bin::detail {
 
-// As AreaSums, but the running sums of each column lie together in memory. A block reads four of them in each of four columns:
-// these are four short rows, as those that it reads in rows, and the next column of the disc needs three of them again.
+// As AreaSums, but the running sums of each column lie together in memory. A block reads eight of them in each of eight columns:
+// these are eight short rows, as those that it reads in rows, and the next column of the disc needs seven of them again.
 // T is unsigned, as sums wrap around.
 template <class T>
 class BlockAreaSums {
@@ -28,6 +29,39 @@ public:
     // Sums over the disc around the pixels of the block at (y, x0), as those of RowSums to the last digit. Pixels beyond the
     // image have sums, too, of no meaning.
     void disc(const Disc& disc, int y, int x0, T* out) const {
+#ifdef CHANDRA_BIN_AVX2
+        if (avx2_) return disc_avx2(disc, y, x0, out);
+#endif
+        disc_plain(disc, y, x0, out);
+    }
+
+    // The same on any processor.
+    [[gnu::noinline]] void disc_plain(const Disc& disc, int y, int x0, T* out) const {
+        in_vectors<16>(disc, y, x0, out);
+    }
+
+private:
+    static constexpr int kSide = LanesInBlock::rows;
+    static_assert(kSide == LanesInBlock::columns);
+    static constexpr int kRegisters = 8;       // for sums
+    static constexpr int kPiece = 64;          // columns that are filled together
+    static constexpr int kPollRows = 1 << 14;  // rows between two looks at whether to stop
+
+    template <int rows, std::size_t bytes>
+    struct Sums {
+        LaneSums<T, kSide, bytes> lanes[rows];
+    };
+
+#ifdef CHANDRA_BIN_AVX2
+    [[gnu::target("avx2"), gnu::noinline]] void disc_avx2(const Disc& disc, int y, int x0, T* out) const {
+        in_vectors<32>(disc, y, x0, out);
+    }
+    bool avx2_ = __builtin_cpu_supports("avx2") != 0;
+#endif
+
+    // As many rows of the block at once as registers have room for.
+    template <std::size_t bytes>
+    [[gnu::always_inline]] void in_vectors(const Disc& disc, int y, int x0, T* out) const {
         const Grid& grid = rows_.grid();
         if (disc.mostly_beyond(grid, y)) {
             for (int i = 0; i < kSide; ++i) {
@@ -35,15 +69,19 @@ public:
             }
             return;
         }
-        Sums by_row;
-        Sums by_column;
-        add_square(disc, y, x0, by_row);
-        add_caps(rows_.sums(), grid, disc, y, x0, by_row);
-        add_caps(columns_, turned_, disc, x0, y, by_column);
-        T turned[kLanes];
-        for (std::size_t i = 0; i < kSide; ++i) {
-            by_row.lanes[i].store(out + i * kSide);
-            by_column.lanes[i].store(turned + i * kSide);
+        constexpr int vectors = std::max<int>(kSide * sizeof(T) / bytes, 1);  // of a row
+        constexpr int together = std::min(kRegisters / vectors, kSide);
+        T turned[LanesInBlock::lanes];
+        for (int i = 0; i < kSide; i += together) {
+            Sums<together, bytes> by_row;
+            add_square(disc, y + i, x0, by_row);
+            add_caps(rows_.sums(), grid, disc, y + i, x0, by_row);
+            Sums<together, bytes> by_column;
+            add_caps(columns_, turned_, disc, x0 + i, y, by_column);
+            for (int k = 0; k < together; ++k) {
+                by_row.lanes[k].store(out + (i + k) * kSide);
+                by_column.lanes[k].store(turned + (i + k) * kSide);
+            }
         }
         for (std::size_t i = 0; i < kSide; ++i) {
             for (std::size_t j = 0; j < kSide; ++j) {
@@ -53,21 +91,13 @@ public:
         }
     }
 
-private:
-    static constexpr int kSide = LanesInBlock::rows;
-    static constexpr int kPiece = 64;          // columns that are filled together
-    static constexpr int kPollRows = 1 << 14;  // rows between two looks at whether to stop
-
-    struct Sums {
-        LaneSums<T, kSide> lanes[kSide];
-    };
-
-    void add_square(const Disc& disc, int y, int x0, Sums& sum) const {
+    template <int rows, std::size_t bytes>
+    [[gnu::always_inline]] void add_square(const Disc& disc, int y, int x0, Sums<rows, bytes>& sum) const {
         const Grid& grid = rows_.grid();
         const int s = disc.square();
         const int from = std::max(x0 - s, -kLanes);
         const int to = std::min(x0 + s + 1, grid.nx);
-        for (int i = 0; i < kSide; ++i) {
+        for (int i = 0; i < rows; ++i) {
             const T* const top = areas_.row(std::clamp(y + i - s, 0, grid.ny));
             const T* const bottom = areas_.row(std::min(y + i + s + 1, grid.ny));
             sum.lanes[i].add_difference(bottom + to, bottom + from);
@@ -76,37 +106,52 @@ private:
     }
 
     // Adds the rows of the discs above and below the square, from the sums along the rows of the grid.
-    static void add_caps(const LaneRows<T>& rows, const Grid& grid, const Disc& disc, int y, int x0, Sums& sum) {
+    template <int rows, std::size_t bytes>
+    [[gnu::always_inline]] static void add_caps(const LaneRows<T>& lines, const Grid& grid, const Disc& disc, int y,
+                                                int x0, Sums<rows, bytes>& out) {
         const int* const widths = disc.widths();
         const int s = disc.square();
         const int r = disc.rows();
-        const std::ptrdiff_t stride = rows.stride();
-        const auto add = [&](const T* to, const T* from) {
-            for (std::ptrdiff_t i = 0; i < kSide; ++i) sum.lanes[i].add_difference(to + i * stride, from + i * stride);
-        };
-        if (y >= r && y + kSide - 1 + r < grid.ny && x0 + kLanes >= s && x0 + s < grid.nx) {
-            const T* above = rows.row(y - s) + x0;
-            const T* below = rows.row(y + s) + x0;
+        const std::ptrdiff_t stride = lines.stride();
+        Sums<rows, bytes> sum = out;  // in registers
+        if (y >= r && y + rows - 1 + r < grid.ny && x0 + kLanes >= s && x0 + s < grid.nx) {
+            const T* above = lines.row(y - s) + x0;
+            const T* below = lines.row(y + s) + x0;
             for (int d = s + 1; d <= r; ++d) {
                 const std::ptrdiff_t w = widths[d];
                 above -= stride;
                 below += stride;
-                add(above + w + 1, above - w);
-                add(below + w + 1, below - w);
+#pragma GCC unroll 8
+                for (std::ptrdiff_t i = 0; i < rows; ++i) {
+                    sum.lanes[i].add_difference(above + i * stride + w + 1, above + i * stride - w);
+                    sum.lanes[i].add_difference(below + i * stride + w + 1, below + i * stride - w);
+                }
             }
+            out = sum;
             return;
         }
         // What lies beyond the edge is zero.
-        const auto add_row = [&](int v, int w) {
-            const int from = std::max(x0 - w, -kLanes);
-            const int to = std::min(x0 + w + 1, grid.nx);
-            if (v >= 0 && v + kSide <= grid.ny) return add(rows.row(v) + to, rows.row(v) + from);
-            for (int i = std::max(-v, 0); i < std::min(kSide, grid.ny - v); ++i) {
-                sum.lanes[i].add_difference(rows.row(v + i) + to, rows.row(v + i) + from);
+        for (const int side : {-1, 1}) {
+            const int last = side < 0 ? std::min(r, y + rows - 1) : std::min(r, grid.ny - 1 - y);
+            for (int d = s + 1; d <= last; ++d) {
+                const int v = y + side * d;
+                const int from = std::max(x0 - widths[d], -kLanes);
+                const int to = std::min(x0 + widths[d] + 1, grid.nx);
+                const auto add = [&](int i) __attribute__((always_inline)) {
+                    sum.lanes[i].add_difference(lines.row(v + i) + to, lines.row(v + i) + from);
+                };
+                if (v >= 0 && v + rows <= grid.ny) {
+#pragma GCC unroll 8
+                    for (int i = 0; i < rows; ++i) add(i);
+                } else {
+#pragma GCC unroll 8
+                    for (int i = 0; i < rows; ++i) {
+                        if (v + i >= 0 && v + i < grid.ny) add(i);
+                    }
+                }
             }
-        };
-        for (int d = s + 1; d <= std::min(r, y + kSide - 1); ++d) add_row(y - d, widths[d]);
-        for (int d = s + 1; d <= std::min(r, grid.ny - 1 - y); ++d) add_row(y + d, widths[d]);
+        }
+        out = sum;
     }
 
     // Fills kPiece columns.

@@ -97,7 +97,7 @@ public:
     double total() const { return total_; }  // of absolute values, not to the last digit
 
     template <class Shape = LanesInRow>
-    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, Lanes& out) const {
+    [[gnu::noinline]] void disc(const Disc& disc, int y, int x0, typename Shape::Lanes& out) const {
         if (narrow_ && blocks_->bound<Shape>(y, x0, disc.rows()) < 65536) {
             by_areas<Shape>(*narrow_, disc, y, x0, out);
         } else if (wide_) {
@@ -111,37 +111,16 @@ public:
 
     // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
     template <class Shape = LanesInRow>
-    void disc_each(const Discs& discs, const LaneRadii& radius, int y, int x0, LaneMask lanes, Lanes& out) const {
+    void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, LaneMask lanes,
+                   typename Shape::Lanes& out) const {
+        if (real_) return by_rows_each<Shape>(*real_, discs, radius, y, x0, lanes, out);
+        if (wide_ && !narrow_) return by_rows_each<Shape>(*wide_, discs, radius, y, x0, lanes, out);
         Disc scratch;
-        if (!real_) {
-            Lanes sums;
-            for_radii(lanes, radius, [&](int r, LaneMask same) {
-                disc<Shape>(discs.at(r, scratch), y, x0, sums);
-                for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
-            });
-            return;
-        }
-        for (int i = 0; i < Shape::rows; ++i) {
-            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
-            while (rest != 0) {
-                const int first = std::countr_zero(rest);
-                std::array<int, kTogether> lane;
-                std::array<const Disc*, kTogether> disc;
-                std::array<int, kTogether> x;
-                for (std::size_t k = 0; k < kTogether; ++k) {
-                    const int next = rest != 0 ? std::countr_zero(rest) : first;
-                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
-                    // `scratch` has room for one large disc.
-                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
-                    rest &= ~(LaneMask{1} << lane[k]);
-                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
-                    x[k] = x0 + lane[k] % Shape::columns;
-                }
-                std::array<double, kTogether> sums;
-                real_->template disc_each<kTogether>(disc, y + i, x, sums.data());
-                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
-            }
-        }
+        typename Shape::Lanes sums;
+        for_radii(lanes, radius, [&](int r, LaneMask same) {
+            disc<Shape>(discs.at(r, scratch), y, x0, sums);
+            for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
+        });
     }
 
     // The same to within `area_error`.
@@ -158,11 +137,11 @@ public:
     }
 
     // Sums around a block to within `estimate_error`; the very same as by `disc` unless `estimated()`.
-    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, Lanes& out) const {
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, BlockLanes& out) const {
         if (!coarse_) return this->disc<LanesInBlock>(disc, y, x0, out);
-        std::uint32_t sum[kLanes];
+        std::uint32_t sum[LanesInBlock::lanes];
         coarse_->disc(disc, y, x0, sum);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
+        for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
     }
     bool estimated() const { return coarse_ != nullptr; }
     double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
@@ -182,19 +161,46 @@ private:
     static constexpr int kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
 
     template <class Shape, class T>
-    static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
-        T sum[kLanes];
+    static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
+        T sum[Shape::lanes];
         sums.template disc<Shape>(disc, y, x0, sum);
-        std::copy(sum, sum + kLanes, out.begin());
+        std::copy(sum, sum + Shape::lanes, out.begin());
     }
 
     template <class Shape, class T>
-    static void by_rows(const RowSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {
-        T sum[kLanes];
+    static void by_rows(const RowSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
+        T sum[Shape::lanes];
         for (int i = 0; i < Shape::rows; ++i) {
             sums.template disc<Shape::columns>(disc, std::min(y + i, sums.grid().ny - 1), x0, sum + i * Shape::columns);
         }
-        std::copy(sum, sum + kLanes, out.begin());
+        std::copy(sum, sum + Shape::lanes, out.begin());
+    }
+
+    template <class Shape, class T>
+    static void by_rows_each(const RowSums<T>& rows, const Discs& discs, const typename Shape::Radii& radius, int y,
+                             int x0, LaneMask lanes, typename Shape::Lanes& out) {
+        Disc scratch;
+        for (int i = 0; i < Shape::rows; ++i) {
+            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
+            while (rest != 0) {
+                const int first = std::countr_zero(rest);
+                std::array<int, kTogether> lane;
+                std::array<const Disc*, kTogether> disc;
+                std::array<int, kTogether> x;
+                for (std::size_t k = 0; k < kTogether; ++k) {
+                    const int next = rest != 0 ? std::countr_zero(rest) : first;
+                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
+                    // `scratch` has room for one large disc.
+                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
+                    rest &= ~(LaneMask{1} << lane[k]);
+                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
+                    x[k] = x0 + lane[k] % Shape::columns;
+                }
+                std::array<T, kTogether> sums;
+                rows.template disc_each<kTogether>(disc, y + i, x, sums.data());
+                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
+            }
+        }
     }
 
     bool present_ = false;
@@ -231,7 +237,7 @@ public:
 
     // Used pixels in the discs around `lanes`.
     template <class Shape = LanesInRow>
-    void count(const Disc& disc, int y, int x0, LaneMask lanes, Lanes& out) const {
+    void count(const Disc& disc, int y, int x0, LaneMask lanes, typename Shape::Lanes& out) const {
         const int r = disc.rows();
         if (y >= r && y + Shape::rows - 1 + r < grid_.ny && x0 >= r && x0 + Shape::columns - 1 + r < grid_.nx) {
             out.fill(disc.area());
@@ -245,9 +251,9 @@ public:
             });
         }
         if (!any_excluded<Shape>(y, x0, r)) return;
-        Lanes excluded;
+        typename Shape::Lanes excluded;
         excluded_.disc<Shape>(disc, y, x0, excluded);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) out[lane] -= excluded[lane];
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) out[lane] -= excluded[lane];
     }
 
 private:

@@ -19,12 +19,15 @@ constexpr int kMadeRadius = 1024;  // discs up to this radius are made once
 
 using Lanes = std::array<double, kLanes>;
 
-// How lanes lie in the image. Sixteen of a row are read fastest; the radii of a block of four by four differ less, so that
-// fewer have to be evaluated.
-template <int rows_of_lanes>
+// How lanes lie in the image. Sixteen of a row need least besides their sums; a block of eight by eight pixels shares the
+// cache lines that it reads, and its radii differ no more.
+template <int rows_of_lanes, int columns_of_lanes>
 struct LaneShape {
     static constexpr int rows = rows_of_lanes;
-    static constexpr int columns = kLanes / rows;
+    static constexpr int columns = columns_of_lanes;
+    static constexpr int lanes = rows * columns;
+    using Lanes = std::array<double, lanes>;
+    using Radii = std::array<int, lanes>;
 
     struct Place {
         int y, x;
@@ -33,11 +36,12 @@ struct LaneShape {
         return {y + static_cast<int>(lane) / columns, x0 + static_cast<int>(lane) % columns};
     }
 };
-using LanesInRow = LaneShape<1>;
-using LanesInBlock = LaneShape<4>;
+using LanesInRow = LaneShape<1, kLanes>;
+using LanesInBlock = LaneShape<8, 8>;
+using BlockLanes = LanesInBlock::Lanes;
 
 // A bit for each lane.
-using LaneMask = std::uint32_t;
+using LaneMask = std::uint64_t;
 
 template <class Visit>  // visit(lane)
 void for_lanes(LaneMask mask, const Visit& visit) {
@@ -47,8 +51,8 @@ void for_lanes(LaneMask mask, const Visit& visit) {
 using LaneRadii = std::array<int, kLanes>;
 
 // Calls visit(radius, lanes) for each of the radii of `lanes`.
-template <class Visit>
-void for_radii(LaneMask lanes, const LaneRadii& radii, const Visit& visit) {
+template <class Radii, class Visit>
+void for_radii(LaneMask lanes, const Radii& radii, const Visit& visit) {
     while (lanes != 0) {
         const int radius = radii[static_cast<std::size_t>(std::countr_zero(lanes))];
         LaneMask same = 0;

@@ -23,10 +23,10 @@ namespace chandra_bin::detail {
 
 // Sums side by side. The vector type keeps them in registers: left to itself, GCC at times takes a loop over the
 // lanes apart instead.
-template <class T, int count = kLanes>
+template <class T, int count = kLanes, std::size_t bytes = 16>
 class LaneSums {
 public:
-    void add_difference(const T* right, const T* left) {
+    [[gnu::always_inline]] void add_difference(const T* right, const T* left) {
         for (std::size_t i = 0; i < kVectors; ++i) {
             Vector a;
             Vector b;
@@ -38,7 +38,7 @@ public:
     void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
 
 private:
-    static constexpr std::size_t kPerVector = std::min<std::size_t>(16 / sizeof(T), count);
+    static constexpr std::size_t kPerVector = std::min<std::size_t>(bytes / sizeof(T), count);
     static constexpr std::size_t kVectors = count / kPerVector;
     using Vector [[gnu::vector_size(kPerVector * sizeof(T))]] = T;
     Vector sums_[kVectors] = {};

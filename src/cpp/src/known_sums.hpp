@@ -13,8 +13,9 @@ namespace chandra_bin::detail {
 
 // Sums over the discs of one radius, one for each lane.
 struct DiscSums {
-    Lanes counts[2]{}, background[2]{}, scaled[2]{}, noise2{};  // [0]: positive terms, [1]: negative terms, negated
-    double signal_error = 0;                                    // beyond rounding
+    // [0]: positive terms, [1]: negative terms, negated
+    BlockLanes counts[2]{}, background[2]{}, scaled[2]{}, noise2{};
+    double signal_error = 0;  // beyond rounding
     double variance_error = 0;
     int radius = -1;
     bool sharp = true;  // as close as estimates can be

@@ -16,7 +16,7 @@ namespace chandra_bin::detail {
 
 // Two images of numbers that are not negative: whole numbers, and multiples of `unit`. A pixel holds both, 16 bits each, since
 // speed here is memory traffic. A sum modulo 2^16 is completed by a lower bound that it exceeds by less than 2^16, from sums
-// over cells of 4 x 4 pixels or from a smaller disc.
+// over cells of 8 x 8 pixels or from a smaller disc.
 class PairSums {
 public:
     // first(y, x) and second(y, x) >= 0, whose sums are below 2^32 (in units). A row's sums of `second` are rounded down to
@@ -30,23 +30,23 @@ public:
     // How far a sum of rounded pixels may be from that of the image, in units.
     static double rounding(int radius) { return 2.0 * radius + 1.0; }
 
-    // Sums around the block at (y, x0), multiples of four; of `second`, in units, the sum of rounded pixels. In: lower bounds,
+    // Sums around the block at (y, x0), multiples of eight; of `second`, in units, the sum of rounded pixels. In: lower bounds,
     // whole numbers, which they replace, and `close`: whether these are known to be close enough. False where no bounds are.
-    bool disc(const Disc& disc, int y, int x0, bool close, Lanes& first, Lanes& second) const {
+    bool disc(const Disc& disc, int y, int x0, bool close, BlockLanes& first, BlockLanes& second) const {
         if (!close) {
             const Cell most = cells(disc, y, x0, true);
             const Cell least = cells(disc, y, x0, false);
             double apart = 0;
-            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                 first[lane] = std::max(first[lane], static_cast<double>(least.first));
                 second[lane] = std::max(second[lane], static_cast<double>(least.second));
                 apart = std::max({apart, most.first - first[lane], most.second - second[lane]});
             }
             if (apart >= kModulus) return false;
         }
-        std::uint32_t both[kLanes];
+        std::uint32_t both[LanesInBlock::lanes];
         sums_.disc(disc, y, x0, both);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
             const auto low = static_cast<std::uint32_t>(static_cast<std::int64_t>(first[lane]));
             const std::uint32_t sum = low + ((both[lane] - low) & 0xffffU);
             const auto low_second = static_cast<std::uint32_t>(static_cast<std::int64_t>(second[lane]));
@@ -60,7 +60,7 @@ public:
     static constexpr double kModulus = 65536;
 
 private:
-    static constexpr int kCell = LanesInBlock::rows;
+    static constexpr int kCell = 8;
 
     struct Cell {
         std::uint32_t first = 0;
@@ -106,18 +106,21 @@ private:
     // No disc around the block's pixels holds more, or less.
     Cell cells(const Disc& disc, int y, int x0, bool most) const {
         const int r = disc.rows();
+        const int y1 = y + LanesInBlock::rows - 1;
+        const int x1 = x0 + LanesInBlock::columns - 1;
         const int last = (grid_.ny - 1) / kCell;
-        const int cell_y = y / kCell;
         Cell sum;
-        const int reach = most ? (r + kCell - 1) / kCell : (r - kCell + 1) / kCell;
-        for (int k = std::max(-reach, -cell_y); k <= std::min(reach, last - cell_y); ++k) {
-            const int apart = std::abs(k) * kCell;
-            const int w = disc.width(std::min(most ? std::max(apart - kCell + 1, 0) : apart + kCell - 1, r));
-            const int left = most ? std::max(x0 - w, 0) / kCell : (std::max(x0 + kCell - 1 - w, 0) + kCell - 1) / kCell;
-            const int right = most ? std::min(x0 + kCell - 1 + w, grid_.nx - 1) / kCell + 1
-                                   : std::min((x0 + w + 1) / kCell, across_ - 1);
+        for (int v = std::max(y - r, 0) / kCell; v <= std::min((y1 + r) / kCell, last); ++v) {
+            const int top = v * kCell;
+            const int bottom = top + kCell - 1;
+            const int apart = most ? std::max({y - bottom, top - y1, 0}) : std::max(y1 - top, bottom - y);
+            if (apart > r) continue;
+            const int w = disc.width(apart);
+            const int left = most ? std::max(x0 - w, 0) / kCell : (std::max(x1 - w, 0) + kCell - 1) / kCell;
+            const int right =
+                most ? std::min(x1 + w, grid_.nx - 1) / kCell + 1 : std::min((x0 + w + 1) / kCell, across_ - 1);
             if (left >= right) continue;
-            const Cell* const row = cells_.data() + static_cast<std::ptrdiff_t>(cell_y + k) * across_;
+            const Cell* const row = cells_.data() + static_cast<std::ptrdiff_t>(v) * across_;
             sum.first += row[right].first - row[left].first;
             sum.second += row[right].second - row[left].second;
         }
@@ -146,12 +149,12 @@ public:
     // How far sums may be from those of the image.
     double error(int radius) const { return PairSums::rounding(radius) * unit_; }
 
-    // Sums around the block at (y, x0), multiples of four. In: those of the pair.
-    void disc(const Disc& disc, int y, int x0, Lanes& sum) const {
-        std::uint32_t modulo[kLanes];
+    // Sums around the block at (y, x0), multiples of eight. In: those of the pair.
+    void disc(const Disc& disc, int y, int x0, BlockLanes& sum) const {
+        std::uint32_t modulo[LanesInBlock::lanes];
         sums_.disc(disc, y, x0, modulo);
         const double apart = (PairSums::rounding(disc.rows()) + 1) * (kFiner + 1);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
             const auto least = static_cast<std::int64_t>(sum[lane] / unit_ - apart);
             const std::uint32_t above = modulo[lane] - static_cast<std::uint32_t>(least);
             sum[lane] = static_cast<double>(least + above) * unit_;

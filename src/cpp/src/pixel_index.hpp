@@ -10,11 +10,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "avx2.hpp"
 #include "chandra_bin/select_events.hpp"
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CHANDRA_BIN_AVX2
-#endif
 
 namespace chandra_bin::detail {
 

@@ -1,6 +1,7 @@
 #include "signal_search.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -86,9 +87,9 @@ private:
 
     // The discs that reach, a lane each.
     struct Found {
-        LaneRadii radius{};
+        Shape::Radii radius{};
         DiscSums sums;
-        Lanes signal_error{};  // of `sums`, beyond rounding
+        BlockLanes signal_error{};  // of `sums`, beyond rounding
 
         void note(LaneMask lanes, const DiscSums& from) {
             for_lanes(lanes, [&](std::size_t lane) {
@@ -187,7 +188,7 @@ private:
     // Sums good enough for bounds, within the errors that they state.
     DiscSums& evaluate(Strip& strip, int y, int radius) const {
         const Disc& disc = discs_.at(radius, strip.scratch);
-        Lanes counts, second;
+        BlockLanes counts, second;
         const bool paired = pairs_ != nullptr && evaluate_pair(strip, y, disc, radius, counts, second);
         DiscSums& sums = strip.known.make_room(radius);
         sums.radius = radius;
@@ -202,7 +203,8 @@ private:
                 scale_background(sums, 0);
                 return sums;
             }
-            for (std::size_t lane = 0; lane < kLanes; ++lane) sums.scaled[0][lane] = second[lane] * pairs_->unit();
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane)
+                sums.scaled[0][lane] = second[lane] * pairs_->unit();
             sums.signal_error = PairSums::rounding(radius) * pairs_->unit();
             sums.sharp = false;
             bound_background(strip, y, sums);
@@ -234,14 +236,15 @@ private:
     // The background enters the variance alone, and sum(b e) / max(e) says little less than sum(b).
     void bound_background(Strip& strip, int y, DiscSums& sums) const {
         const double largest = strip.ratios.within(y, sums.radius).largest;
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             const double least = std::max(sums.scaled[0][lane] - sums.signal_error, 0.0);
             sums.background[0][lane] = largest > 0 ? least / largest : 0;
         }
     }
 
     // Sums of the pair, in its units; false where no lower bounds are known that are close enough.
-    bool evaluate_pair(const Strip& strip, int y, const Disc& disc, int radius, Lanes& counts, Lanes& second) const {
+    bool evaluate_pair(const Strip& strip, int y, const Disc& disc, int radius, BlockLanes& counts,
+                       BlockLanes& second) const {
         const DiscSums* const low = strip.known.within(radius);
         const KnownSums::Known* const high = strip.known.beyond(radius - 1);
         counts.fill(0);
@@ -250,10 +253,10 @@ private:
         if (low != nullptr) bound_second(*low, -1, second);
         if (low != nullptr) counts = low->counts[0];
         if (close) {
-            Lanes most;
+            BlockLanes most;
             bound_second(*high->sums, 1, most);
             double apart = 0;
-            for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
                 apart = std::max(apart, std::abs(most[lane] - second[lane]));
                 apart = std::max(apart, std::abs(high->sums->counts[0][lane] - counts[lane]));
             }
@@ -263,46 +266,57 @@ private:
     }
 
     // Whole numbers that the pair's second sum exceeds (side = -1), or that exceed it (side = 1).
-    void bound_second(const DiscSums& sums, int side, Lanes& bound) const {
+    void bound_second(const DiscSums& sums, int side, BlockLanes& bound) const {
         if (!scaled_[0].present()) {
             bound = sums.background[0];
             return;
         }
         const double apart = side * (PairSums::rounding(sums.radius) + 1 + sums.signal_error / pairs_->unit());
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             bound[lane] = static_cast<double>(
                 static_cast<std::int64_t>(std::max(sums.scaled[0][lane] / pairs_->unit() + apart, 0.0)));
         }
     }
 
-    // Makes what `evaluate` gave good enough for decisions.
-    void refine(const Strip& strip, int y, const Disc& disc, DiscSums& sums) const {
-        const int x0 = strip.x0;
+    // Makes what `evaluate` gave good enough for decisions about `lanes`.
+    void refine(const Strip& strip, int y, const Disc& disc, LaneMask lanes, DiscSums& sums) const {
+        const auto sum = [&](const Channel& channel, BlockLanes& out) {
+            sum_lanes(channel, strip, y, disc, lanes, out);
+        };
         const bool exact_signal = sums.signal_error == 0;
         sums.signal_error = 0;
         sums.variance_error = 0;
-        if (noise2_.estimated()) noise2_.disc<Shape>(disc, y, x0, sums.noise2);
+        if (noise2_.estimated()) sum(noise2_, sums.noise2);
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            if (counts_[sign].estimated()) counts_[sign].disc<Shape>(disc, y, x0, sums.counts[sign]);
+            if (counts_[sign].estimated()) sum(counts_[sign], sums.counts[sign]);
             const bool inexact = sign == 0 && fine_ != nullptr && !exact_signal;
-            if (scaled_[sign].estimated() || inexact) scaled_[sign].disc<Shape>(disc, y, x0, sums.scaled[sign]);
+            if (scaled_[sign].estimated() || inexact) sum(scaled_[sign], sums.scaled[sign]);
             if (!background_bounded() && !background_[sign].estimated()) continue;
-            background_[sign].disc<Shape>(disc, y, x0, sums.background[sign]);
+            sum(background_[sign], sums.background[sign]);
             scale_background(sums, sign);
         }
         sums.sharp = true;
     }
 
+    // The channel's sums around `lanes`, which may be those around others too.
+    void sum_lanes(const Channel& channel, const Strip& strip, int y, const Disc& disc, LaneMask lanes,
+                   BlockLanes& out) const {
+        if (std::popcount(lanes) > kFewLanes) return channel.disc<Shape>(disc, y, strip.x0, out);
+        Shape::Radii radius;
+        radius.fill(disc.rows());
+        channel.disc_each<Shape>(discs_, radius, y, strip.x0, lanes, out);
+    }
+
     void scale_background(DiscSums& sums, std::size_t sign) const {
         if (images_.background == nullptr || scaled_[0].present()) return;
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             sums.scaled[sign][lane] = sums.background[sign][lane] * images_.constant_ratio;
         }
     }
 
     // Lower bounds of the variance of any disc that holds the disc `low` and lies in the disc `high`. They share one
     // square root: g(c) = c + 7/4 + 2 sqrt(c + 3/4) is not less than with the least of the lanes' counts under the root.
-    void least_variance(const DiscSums& low, const DiscSums& high, double ratio2, Lanes& variance) const {
+    void least_variance(const DiscSums& low, const DiscSums& high, double ratio2, BlockLanes& variance) const {
         if (variance_ == Variance::map) {
             variance = low.noise2;
             return;
@@ -313,16 +327,17 @@ private:
         }
     }
 
-    void add_least_poisson(const Lanes& up, const Lanes& down, double factor, Lanes& variance, bool add) const {
+    void add_least_poisson(const BlockLanes& up, const BlockLanes& down, double factor, BlockLanes& variance,
+                           bool add) const {
         const double floor = variance_ == Variance::plain ? 0 : -0.75;
-        Lanes counts;
+        BlockLanes counts;
         double least = std::numeric_limits<double>::infinity();
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             counts[lane] = std::max(up[lane] - down[lane], floor);
             least = std::min(least, counts[lane]);
         }
         const double more = variance_ == Variance::plain ? 0 : 1.75 + 2 * std::sqrt(least + 0.75);
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             variance[lane] = (add ? variance[lane] : 0) + factor * (counts[lane] + more);
         }
     }
@@ -331,10 +346,10 @@ private:
         const double ratio = strip.ratios.within(y, high.radius).least;
         const double signal_error = low.signal_error + high.signal_error;
         const double variance_error = low.variance_error + high.variance_error;
-        Lanes variance;
+        BlockLanes variance;
         least_variance(low, high, ratio * ratio, variance);
-        Lanes margin;  // of the largest possible signal over the needed one
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        BlockLanes margin;  // of the largest possible signal over the needed one
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             const double up = high.up(lane);
             const double down = high.down(lane);
             const double signal =
@@ -351,7 +366,7 @@ private:
         double radius = guess / 8;
         if (low.radius > 0) {
             double growth = 4;
-            Lanes variance;
+            BlockLanes variance;
             least_variance(low, low, constant_ratio2_, variance);
             for_lanes(lanes, [&](std::size_t lane) {
                 const double up = std::max(low.up(lane), low.down(lane));
@@ -376,7 +391,7 @@ private:
             if (lanes == 0) return reached;
         }
         DiscSums refined = sums;
-        refine(strip, y, disc, refined);
+        refine(strip, y, disc, lanes, refined);
         return reached | decide_exactly(strip, y, disc, refined, lanes);
     }
 
@@ -407,7 +422,7 @@ private:
             ratio2_.estimate(disc, y, strip.x0, anchor.mean_ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, kAllLanes, anchor.npix);
             anchor.ratio2_error = ratio2_.estimate_error(disc);
-            for (std::size_t lane = 0; lane < kLanes; ++lane) anchor.mean_ratio2[lane] /= anchor.npix[lane];
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) anchor.mean_ratio2[lane] /= anchor.npix[lane];
         }
         const Range ratios = strip.ratios.within(y, std::max(sums.radius, anchor.radius));
         LaneMask reached = 0;
@@ -434,9 +449,9 @@ private:
 
     LaneMask decide_exactly(const Strip& strip, int y, const Disc& disc, const DiscSums& sums, LaneMask lanes) const {
         const bool re_adds = disc.area() <= kReAddLimit;
-        Lanes ratio2, npix;
+        BlockLanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : ratio2_.disc<Shape>(disc, y, strip.x0, ratio2);
+            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : sum_lanes(ratio2_, strip, y, disc, lanes, ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);
@@ -507,7 +522,7 @@ private:
             background_[sign].disc_each<Shape>(discs_, found.radius, y, x0, wanted, sums.background[sign]);
             scale_background(sums, sign);
         }
-        Lanes divisor;
+        BlockLanes divisor;
         if (divisor_.present()) divisor_.disc_each<Shape>(discs_, found.radius, y, x0, wanted, divisor);
         for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
             const Disc& disc = discs_.at(radius, strip.scratch);
@@ -529,7 +544,7 @@ private:
         LaneMask unsure = 0;
         for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
             const Disc& disc = discs_.at(radius, strip.scratch);
-            Lanes npix;
+            BlockLanes npix;
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
             for_lanes(lanes, [&](std::size_t lane) {
                 const double signal = found.sums.signal(lane);
@@ -564,7 +579,8 @@ private:
         return sums;
     }
 
-    static constexpr LaneMask kAllLanes = 0xffff;
+    static constexpr LaneMask kAllLanes = ~LaneMask{0} >> (64 - Shape::lanes);
+    static constexpr int kFewLanes = 16;        // real numbers are summed for these alone
     static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
     static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
     static constexpr double kReach =

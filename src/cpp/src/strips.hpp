@@ -32,7 +32,7 @@ void for_strips(const Grid& grid, int threads, const Control& control, const Str
 template <class Shape = LanesInRow>
 LaneMask used_lanes(const Grid& grid, const Pixels& pixels, int y, int x0) {
     LaneMask mask = 0;
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
         const auto [v, x] = Shape::pixel(y, x0, lane);
         if (v < grid.ny && x < grid.nx && pixels.used(v, x)) mask |= LaneMask{1} << lane;
     }

@@ -17,7 +17,7 @@ struct VarianceAnchor {
     double area = 0;
     double error = 0;  // of `scaled`
     double ratio2_error = 0;
-    Lanes scaled, background, mean_ratio2, npix;
+    BlockLanes scaled, background, mean_ratio2, npix;
 
     // The sum of the background in the disc of `sums`.
     Range background_at(const DiscSums& sums, std::size_t lane, const Range& ratios) const {

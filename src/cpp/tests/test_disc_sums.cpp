@@ -143,7 +143,7 @@ TEST_CASE("sums over discs are those that are added up pixel by pixel") {
 
 TEST_CASE("sums over discs around a block are those around its rows") {
     std::mt19937 random(2);
-    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}, {6, 130}}) {
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}, {6, 130}, {200, 1}, {90, 9}}) {
         const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
         std::vector<std::uint32_t> image(grid.size());
         for (std::uint32_t& pixel : image) pixel = static_cast<std::uint32_t>(random());
@@ -155,17 +155,20 @@ TEST_CASE("sums over discs around a block are those around its rows") {
             disc.set_radius(radius);
             for (int y = 0; y < ny; y += LanesInBlock::rows) {
                 for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
-                    std::uint32_t block[kLanes];
-                    std::uint32_t by_columns[kLanes];
+                    std::uint32_t block[LanesInBlock::lanes];
+                    std::uint32_t by_columns[LanesInBlock::lanes];
+                    std::uint32_t plain[LanesInBlock::lanes];
                     areas.disc<LanesInBlock>(disc, y, x0, block);
                     blocks.disc(disc, y, x0, by_columns);
-                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    blocks.disc_plain(disc, y, x0, plain);
+                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
                         if (v >= ny || x >= nx) continue;
                         std::uint32_t sum[1];
                         rows.disc_each<1>({&disc}, v, {x}, sum);
                         if (block[lane] != sum[0]) CHECK(block[lane] == sum[0]);
                         if (by_columns[lane] != sum[0]) CHECK(by_columns[lane] == sum[0]);
+                        if (plain[lane] != sum[0]) CHECK(plain[lane] == sum[0]);
                     }
                 }
             }
@@ -223,14 +226,14 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
             disc.set_radius(radius);
             for (int y = 0; y < ny; y += LanesInBlock::rows) {
                 for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
-                    Lanes sums[2] = {};
+                    BlockLanes sums[2] = {};
                     if (!pairs.disc(disc, y, x0, false, sums[0], sums[1])) continue;
                     ++found;
-                    Lanes finer;
-                    for (std::size_t lane = 0; lane < kLanes; ++lane) finer[lane] = sums[1][lane] * unit;
+                    BlockLanes finer;
+                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) finer[lane] = sums[1][lane] * unit;
                     CHECK(FineSums::completes(radius));
                     fine.disc(disc, y, x0, finer);
-                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
                         if (v >= ny || x >= nx) continue;
                         double want[2] = {};
