@@ -225,7 +225,7 @@ public:
 private:
     static constexpr double kRounding = std::numeric_limits<double>::epsilon() / 2;
     static constexpr double kPairUnits = 8;  // the mean pixel, in the unit of pairs that are not exact, is not less
-    static constexpr int kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
+    static constexpr int kTogether = 4;      // additions of doubles wait for each other: so many chains hide it
 
     template <class Shape, class T>
     static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, Lanes& out) {

@@ -218,7 +218,8 @@ public:
         const auto reach = static_cast<std::int64_t>(4 * sigma);
         disc_.set_limit(std::min(gaussian ? reach * reach : std::int64_t{scale}, largest));
         weights_.clear();
-        for (int d = 0; gaussian && d <= disc_.rows(); ++d) weights_.push_back(std::exp(-0.5 * d * d / (sigma * sigma)));
+        for (int d = 0; gaussian && d <= disc_.rows(); ++d)
+            weights_.push_back(std::exp(-0.5 * d * d / (sigma * sigma)));
     }
 
     // The mean around a pixel, added up pixel by pixel; NaN where none is used.

@@ -26,9 +26,8 @@ public:
         const std::int64_t inner = std::int64_t{radius} * radius;
         const std::int64_t outer = inner + 2 * std::int64_t{radius};
         std::vector<std::size_t> places(static_cast<std::size_t>(outer - inner) + 2, 0);
-        for_octant(radius, inner, outer, [&](const RingOffset& offset) {
-            ++places[static_cast<std::size_t>(offset.square() - inner) + 1];
-        });
+        for_octant(radius, inner, outer,
+                   [&](const RingOffset& offset) { ++places[static_cast<std::size_t>(offset.square() - inner) + 1]; });
         for (std::size_t i = 1; i < places.size(); ++i) places[i] += places[i - 1];
         offsets_.resize(places.back());
         for_octant(radius, inner, outer, [&](const RingOffset& offset) {
