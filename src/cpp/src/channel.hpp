@@ -136,8 +136,8 @@ public:
     }
     double pixel_error() const { return pairs_ && !exact_ ? 0.50001 * pairs_->unit() : 0; }
 
-    // How far the sum over a disc by `estimate`, or by `estimate` and `add_ring` but for the errors of its pixels, may be
-    // from that by `disc_at`.
+    // How far the sum over a disc by `estimate`, or by `estimate` and `add_ring`, may be from that by `disc_at`. Errors of
+    // the pixels of the ring come on top.
     double ring_error(const Disc& disc, double magnitude) const {
         if (exact_) return 0;
         return (estimated() ? estimate_error(disc) : 0) + 3 * error(disc, disc.area(), magnitude);

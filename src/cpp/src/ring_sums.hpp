@@ -61,7 +61,7 @@ class PixelPairs {
 public:
     static constexpr double kLargest = 4095;  // units of a pixel: the pixels of two offsets fit 16 bits
 
-    // pixel(y, x) >= 0, and not above kLargest units.
+    // pixel(y, x) gives values from 0 to kLargest units.
     template <class Pixel>
     PixelPairs(Grid grid, int threads, const Control& control, double unit, const Pixel& pixel)
         : grid_(grid), unit_(unit), pairs_(grid, grid.ny + 1) {
