@@ -108,6 +108,11 @@ MERGED: dict[str, tuple[Callable[["Merged"], Callable[[], Any]], float]] = {
     "`smooth_exposure`, S/N 100": (
         lambda images: partial(chandra_bin.smooth_exposure, images.counts, exposure=images.exposure, sn=100, threads=2),
         1.25),
+    "`counts_scale`, S/N 100": (
+        lambda images: partial(chandra_bin.counts_scale, images.counts, sn=100, threads=2), 60.0),
+    "`apply_scale`, S/N 100": (
+        lambda images: partial(chandra_bin.apply_scale, images.flux(),
+                               chandra_bin.counts_scale(images.counts, sn=100, threads=2), threads=2), 60.0),
 }
 
 

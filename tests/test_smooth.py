@@ -245,6 +245,95 @@ def draw_limit(shape: tuple[int, ...]) -> int:
     return int(min(200, shape[0] ** 2 + shape[1] ** 2)) + 1
 
 
+def first_square(
+    counts: NDArray[Any], background: NDArray[Any] | None, use: NDArray[Any], y: int, x: int, sn: float
+) -> int:
+    """The least r² around one pixel that reaches, from its surroundings sorted by distance."""
+    v, u = np.nonzero(use > 0)
+    square = (v - y) ** 2 + (u - x) ** 2
+    order = np.argsort(square, kind="stable")
+    square, v, u = square[order], v[order], u[order]
+    total = np.cumsum(counts[v, u].astype(float))
+    net = total if background is None else total - np.cumsum(background[v, u].astype(float))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reached = (np.sqrt(total) if background is None else net / np.sqrt(total)) >= sn
+    whole_disc = np.append(square[1:] != square[:-1], True)
+    hits = np.flatnonzero(reached & whole_disc)
+    return int(square[hits[0]]) if hits.size else -1
+
+
+def field_with_holes(rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A source of 150 x 131 pixels in an empty corner, and a mask with excluded and with filled pixels."""
+    yy, xx = np.mgrid[:150, :131]
+    counts = rng.poisson(0.3 + 30 * np.exp(-((yy - 90) ** 2 + (xx - 40) ** 2) / 300))
+    counts[:70, 60:] = 0
+    use = np.ones(counts.shape, dtype=int)
+    use[rng.random(use.shape) < 0.05] = 0
+    use[80:95, 30:50] = -2
+    return counts, use
+
+
+def sampled_pixels(rng: np.random.Generator, shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
+    corners = [(y, x) for y in (0, shape[0] - 1) for x in (0, shape[1] - 1)]
+    return corners + [(int(y), int(x)) for y, x in rng.integers(0, shape, (number, 2))]
+
+
+@pytest.mark.parametrize("kind", ["counts", "bright", "flux"])
+@pytest.mark.parametrize("behind", ["nothing", "counts", "smooth", "spikes"])
+@pytest.mark.parametrize("sn", [7.31, 41.7, 300.0])
+def test_scales_of_large_discs(kind: str, behind: str, sn: float) -> None:
+    rng = np.random.default_rng(8)
+    counts, use = field_with_holes(rng)
+    values = (counts * {"counts": 1, "bright": 700, "flux": 3.7e-9}[kind]).astype(np.float32)
+    level = float(values.mean())
+    background = {
+        "nothing": None,
+        "counts": rng.poisson(0.2 * level, counts.shape),
+        "smooth": (level * rng.uniform(0.1, 0.3, counts.shape)).astype(np.float32),
+        "spikes": (level * rng.pareto(0.8, counts.shape) / 50).astype(np.float32),
+    }[behind]
+    sn *= {"counts": 1, "bright": 700**0.5, "flux": 3.7e-9**0.5}[kind]
+    got = counts_scale(values, sn=sn, background=background, mask=use == 0, fill=use == -2, threads=2)
+    for y, x in sampled_pixels(rng, counts.shape, 60):
+        want = -1 if use[y, x] == 0 else first_square(values, background, use, y, x, sn)
+        assert got[y, x] == want, (y, x)
+
+
+def added_one_by_one(pixels: NDArray[Any], used: NDArray[Any], y: int, x: int, square: int) -> Any:
+    """The mean over one disc, row after row, each row added up alone."""
+    total, number = 0.0, 0
+    for v in range(pixels.shape[0]):
+        here = used[v] & ((v - y) ** 2 + (np.arange(pixels.shape[1]) - x) ** 2 <= square)
+        if here.any():
+            total += float(np.add.accumulate(pixels[v, here].astype(float))[-1])
+            number += int(here.sum())
+    return np.float32(total / number) if number else np.float32(np.nan)
+
+
+@pytest.mark.parametrize("kind", ["counts", "many counts", "flux", "net", "net counts", "with holes"])
+def test_means_over_large_discs(kind: str) -> None:
+    rng = np.random.default_rng(9)
+    counts, use = field_with_holes(rng)
+    values = {
+        "counts": counts,
+        "many counts": counts * 2.0**24,
+        "flux": counts * rng.uniform(1e-9, 3e-9, counts.shape),
+        "net": counts - rng.uniform(0, 3, counts.shape),
+        "net counts": counts - rng.poisson(2, counts.shape),
+        "with holes": np.where(counts > 3, counts * 1.1, 0),
+    }[kind].astype(np.float32)
+    values[3, 4] = np.nan
+    used = (use == 1) & np.isfinite(values)
+    scale = rng.integers(-1, 220, counts.shape) ** 2 + rng.integers(0, 5, counts.shape)
+    scale[rng.random(scale.shape) < 0.1] = -1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ChandraBinWarning)
+        got = apply_scale(values, scale, mask=use != 1, threads=2)
+    for y, x in sampled_pixels(rng, counts.shape, 200):
+        want = np.float32(np.nan) if scale[y, x] < 0 else added_one_by_one(values, used, y, x, scale[y, x])
+        np.testing.assert_array_equal(got[y, x], want, err_msg=f"{y} {x}")
+
+
 @given(pairs(), NO_TIES)
 def test_smooth_gaussian(data: dict[str, Any], sn: float) -> None:
     want = reference.smooth_gaussian(data["expcorr"], data["expmap"], sn, data["use"])

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,12 +17,13 @@
 #include "chandra_bin/parallel.hpp"
 #include "disc_sums.hpp"
 #include "real_area_sums.hpp"
+#include "ring_sums.hpp"
 
 namespace chandra_bin::detail {
 
-// What a channel is asked for: sums around single pixels, around lanes of them, estimates of these, and sums over discs
-// that differ from lane to lane.
-enum class Asked { at_pixels, discs, estimates, averages };
+// What a channel is asked for: sums around single pixels, by rows or by areas; around lanes of them, estimates of these,
+// the same and the pixels of rings; and sums over discs that differ from lane to lane.
+enum class Asked { at_pixels, at_pixels_by_areas, discs, estimates, rings, averages };
 
 // One image whose disc sums are wanted. Whole numbers are summed exactly: in uint16, modulo 2^16, wherever the
 // surroundings show that the sum is smaller than that, since speed here is memory traffic; else in uint32 or float64.
@@ -35,6 +37,7 @@ public:
     Channel(Asked asked, Grid grid, int threads, const Control& control, const Pixel& pixel) : present_(true) {
         struct Row {
             double total = 0;
+            double brightest = 0;
             bool whole = true;
             bool negative = false;
         };
@@ -44,6 +47,7 @@ public:
             for (int x = 0; x < grid.nx; ++x) {
                 const double value = pixel(static_cast<int>(i), x);
                 row.total += std::abs(value);
+                row.brightest = std::max(row.brightest, value);
                 row.whole = row.whole && value == std::floor(value);
                 row.negative = row.negative || value < 0;
             }
@@ -51,10 +55,12 @@ public:
         });
         double total = 0;
         double largest = 0;
+        double brightest = 0;
         bool whole = true;
         for (const Row& row : rows) {
             total += row.total;
             largest = std::max(largest, row.total);
+            brightest = std::max(brightest, row.brightest);
             whole = whole && row.whole;
             negative_ = negative_ || row.negative;
         }
@@ -68,10 +74,23 @@ public:
             });
         };
         const auto same = [](auto sum) { return sum; };
+        if (asked == Asked::rings && !negative_) {
+            const bool as_they_are = exact_ && brightest <= PixelPairs::kLargest;
+            const double unit = as_they_are ? 1 : brightest / PixelPairs::kLargest;
+            const double mean = total / static_cast<double>(grid.size());
+            if (as_they_are || (!exact_ && unit > 0 && mean >= kPairUnits * unit)) {
+                pairs_ = std::make_unique<PixelPairs>(grid, threads, control, unit, pixel);
+            }
+        }
         if (whole && !negative_ && total < 4294967295.0) {
             wide_ = std::make_unique<RowSums<std::uint32_t>>(grid);
             fill(*wide_, std::uint32_t{0}, same);
             if (asked == Asked::at_pixels) return;
+            if (asked == Asked::at_pixels_by_areas) {
+                wide_areas_ = std::make_unique<AreaSums<std::uint32_t>>(std::move(*wide_), threads, control);
+                wide_.reset();
+                return;
+            }
             RowSums<std::uint16_t> narrow(grid);
             fill(narrow, std::uint32_t{0}, [](std::uint32_t sum) { return static_cast<std::uint16_t>(sum); });
             narrow_ = std::make_unique<AreaSums<std::uint16_t>>(std::move(narrow), threads, control);
@@ -80,10 +99,10 @@ public:
         }
         real_ = std::make_unique<RowSums<double>>(grid);
         fill(*real_, 0.0, same);
-        if (asked == Asked::averages)
+        if (asked == Asked::averages || asked == Asked::at_pixels_by_areas)
             real_areas_ = std::make_unique<RealAreaSums>(*real_, total, threads, control, pixel);
         const double scale = 4294967295.0 / total;
-        if (asked != Asked::estimates || negative_) return;
+        if ((asked != Asked::estimates && asked != Asked::rings) || negative_) return;
         if (!(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
         coarse_unit_ = 1 / scale;
         RowSums<std::uint32_t> coarse(grid);
@@ -109,6 +128,21 @@ public:
         }
     }
 
+    // Adds the pixels at `offsets` of a ring of `radius` around the block at (y, x0), each to within `pixel_error`.
+    void add_ring(std::span<const RingOffset> offsets, int radius, int y, int x0, BlockLanes& out) const {
+        if (pairs_) return pairs_->add_ring(offsets, radius, y, x0, out);
+        if (wide_) detail::add_ring(*wide_, offsets, radius, y, x0, out);
+        if (real_) detail::add_ring(*real_, offsets, radius, y, x0, out);
+    }
+    double pixel_error() const { return pairs_ && !exact_ ? 0.50001 * pairs_->unit() : 0; }
+
+    // How far the sum over a disc by `estimate`, or by `estimate` and `add_ring`, may be from that by `disc_at`. Errors of
+    // the pixels of the ring come on top.
+    double ring_error(const Disc& disc, double magnitude) const {
+        if (exact_) return 0;
+        return (estimated() ? estimate_error(disc) : 0) + 3 * error(disc, disc.area(), magnitude);
+    }
+
     // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
     template <class Shape = LanesInRow>
     void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, LaneMask lanes,
@@ -132,6 +166,17 @@ public:
             out[lane] = real_areas_->disc_at(discs.at(radius[lane], scratch), y, x0 + static_cast<int>(lane));
         });
     }
+    // The sum around one pixel, to within `error_by_areas` of the true one.
+    double disc_by_areas(const Disc& disc, int y, int x) const {
+        if (!wide_areas_) return real_areas_ ? real_areas_->disc_at(disc, y, x) : 0;
+        std::uint32_t sum;
+        wide_areas_->disc<SinglePixel>(disc, y, x, &sum);
+        return sum;
+    }
+    double error_by_areas(const Disc& disc, double magnitude) const {
+        return exact_ ? 0 : real_areas_->error(disc) + 8 * (2.0 * disc.rows() + 2) * kRounding * magnitude;
+    }
+
     double area_error(const Disc& disc, double sum) const {
         return real_areas_ ? real_areas_->error(disc) + error(disc, disc.area(), std::abs(sum)) : 0;
     }
@@ -153,12 +198,13 @@ public:
     // How far a disc's sum may be from what contbin's own additions give: the rounding of ours and of theirs.
     double error(const Disc& disc, double npix, double magnitude) const {
         if (exact_) return 0;
-        constexpr double unit = std::numeric_limits<double>::epsilon() / 2;
-        return 4.0 * (2.0 * disc.rows() + 1.0) * row_error_ + (npix + 8.0 * disc.rows() + 8.0) * unit * magnitude;
+        return 4.0 * (2.0 * disc.rows() + 1.0) * row_error_ + (npix + 8.0 * disc.rows() + 8.0) * kRounding * magnitude;
     }
 
 private:
-    static constexpr int kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
+    static constexpr double kRounding = std::numeric_limits<double>::epsilon() / 2;
+    static constexpr double kPairUnits = 8;  // the mean pixel, in the unit of pairs that are not exact, is not less
+    static constexpr int kTogether = 4;      // additions of doubles wait for each other: so many chains hide it
 
     template <class Shape, class T>
     static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
@@ -212,9 +258,11 @@ private:
     std::unique_ptr<BlockSums> blocks_;
     std::unique_ptr<AreaSums<std::uint16_t>> narrow_;
     std::unique_ptr<RowSums<std::uint32_t>> wide_;
+    std::unique_ptr<AreaSums<std::uint32_t>> wide_areas_;
     std::unique_ptr<RowSums<double>> real_;
     std::unique_ptr<RealAreaSums> real_areas_;
     std::unique_ptr<BlockAreaSums<std::uint32_t>> coarse_;
+    std::unique_ptr<PixelPairs> pairs_;
 };
 
 // Which pixels count, and how many of them a disc holds.

@@ -39,6 +39,10 @@ struct LaneShape {
 using LanesInRow = LaneShape<1, kLanes>;
 using LanesInBlock = LaneShape<8, 8>;
 using BlockLanes = LanesInBlock::Lanes;
+struct SinglePixel {
+    static constexpr int rows = 1;
+    static constexpr int columns = 1;
+};
 
 // A bit for each lane.
 using LaneMask = std::uint64_t;
@@ -76,20 +80,21 @@ public:
     // The disc dx^2 + dy^2 <= limit.
     void set_limit(std::int64_t limit) {
         radius_ = -1;
-        area_ = 0;
+        std::int64_t area = 0;
         std::int64_t w = static_cast<std::int64_t>(std::sqrt(static_cast<double>(limit)));
         rows_ = static_cast<int>(w);
         widths_.resize(static_cast<std::size_t>(w) + 1);
         for (std::int64_t dy = 0; dy <= rows_; ++dy) {
             while (w * w + dy * dy > limit) --w;
             widths_[static_cast<std::size_t>(dy)] = static_cast<int>(w);
-            area_ += static_cast<double>((dy == 0 ? 1 : 2) * (2 * w + 1));
+            area += (dy == 0 ? 1 : 2) * (2 * w + 1);
         }
+        area_ = static_cast<double>(area);
         beyond_.resize(widths_.size());
-        double beyond = 0;
+        std::int64_t beyond = 0;
         for (std::size_t d = widths_.size(); d-- > 0;) {
-            beyond_[d] = beyond;
-            beyond += 2.0 * widths_[d] + 1.0;
+            beyond_[d] = static_cast<double>(beyond);
+            beyond += 2 * std::int64_t{widths_[d]} + 1;
         }
         square_ = static_cast<int>(std::sqrt(static_cast<double>(limit) / 2));
         while (width(square_) < square_) --square_;

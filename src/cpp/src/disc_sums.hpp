@@ -35,6 +35,13 @@ public:
             sums_[i] += a - b;
         }
     }
+    void add(const T* values) {
+        for (std::size_t i = 0; i < kVectors; ++i) {
+            Vector a;
+            std::memcpy(&a, values + i * kPerVector, sizeof a);
+            sums_[i] += a;
+        }
+    }
     void store(T* out) const { std::memcpy(out, sums_, sizeof sums_); }
 
 private:

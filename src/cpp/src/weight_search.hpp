@@ -22,7 +22,7 @@ struct WeightSearch {
     const Discs& discs;
     const Channel& weights;
     const Channel* values;   // null: the weights themselves are averaged
-    const Channel* divisor;  // its sum divides that of the values; null: the number of pixels does
+    const Channel* divisor;  // its sum divides that of the weights, which are exact; null: the number of pixels does
     double threshold;
     int max_radius;
 
@@ -124,9 +124,11 @@ struct WeightSearch {
                     if (values != nullptr) values->disc_each(discs, first.radius, y, x0, alone, sum);
                     if (divisor != nullptr) divisor->disc_each(discs, first.radius, y, x0, alone, per);
                 }
-                const double error = channel.error(disc, per[lane], std::abs(sum[lane]));
-                if (rounds_apart(sum[lane] / per[lane], error / per[lane]) && per[lane] <= kReAddLimit) {
-                    sum[lane] = add_again(y, x, r, value_at);
+                if (divisor == nullptr) {  // with one the weights are whole numbers, and their sums exact
+                    const double error = channel.error(disc, per[lane], std::abs(sum[lane]));
+                    if (rounds_apart(sum[lane] / per[lane], error / per[lane]) && per[lane] <= kReAddLimit) {
+                        sum[lane] = add_again(y, x, r, value_at);
+                    }
                 }
                 out[grid.at(y, x)] = static_cast<float>(sum[lane] / per[lane]);
             });

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "../src/disc_sums.hpp"
 #include "../src/pair_sums.hpp"
 #include "../src/real_area_sums.hpp"
+#include "../src/ring_sums.hpp"
+#include "../src/rings.hpp"
 
 using namespace chandra_bin;
 using namespace chandra_bin::detail;
@@ -253,5 +256,53 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
             }
         }
         CHECK(found > 0);
+    }
+}
+
+TEST_CASE("rings add to a disc what the next ones have") {
+    std::mt19937 random(3);
+    for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {20, 21}, {2, 60}}) {
+        const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
+        std::vector<std::uint32_t> image(grid.size());
+        const auto largest = static_cast<std::uint32_t>(PixelPairs::kLargest);
+        for (std::uint32_t& pixel : image) pixel = largest - static_cast<std::uint32_t>(random() % 3);
+        const RowSums<std::uint32_t> rows = rows_of(grid, image);
+        const AreaSums<std::uint32_t> areas(rows_of(grid, image), 1, Control{}, 16);
+        const PixelPairs pairs(grid, 2, Control{}, 0.5, [&](int y, int x) { return 0.5 * image[grid.at(y, x)]; });
+        const Rings rings(grid.max_radius() / 2);  // larger ones are made when they are needed
+        for (int y = 0; y < ny; y += LanesInBlock::rows) {
+            for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
+                Lanes by_rows{};
+                Lanes by_pairs{};
+                std::int64_t last = -1;
+                const auto compare = [&](std::int64_t square, std::span<const RingOffset> offsets, int radius) {
+                    if (square <= last || square < radius * radius) CHECK(square > last);
+                    last = square;
+                    add_ring(rows, offsets, radius, y, x0, by_rows);
+                    pairs.add_ring(offsets, radius, y, x0, by_pairs);
+                    Disc disc;
+                    disc.set_limit(square);
+                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                        const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
+                        if (v >= ny || x >= nx) continue;
+                        const double sum = rows.disc_at(disc, v, x);
+                        std::uint32_t alone;
+                        areas.disc<SinglePixel>(disc, v, x, &alone);
+                        if (by_rows[lane] != sum) CHECK(by_rows[lane] == sum);
+                        if (by_pairs[lane] != 0.5 * sum) CHECK(by_pairs[lane] == 0.5 * sum);
+                        if (alone != sum) CHECK(alone == sum);
+                    }
+                };
+                for (int radius = 0; radius <= grid.max_radius() + 1; ++radius) {
+                    rings.with(radius, [&](const Ring& ring) {
+                        ring.for_squares([&](std::int64_t square, std::span<const RingOffset> offsets) {
+                            compare(square, offsets, radius);
+                            return true;
+                        });
+                    });
+                    CHECK(last < (radius + 1) * (radius + 1));
+                }
+            }
+        }
     }
 }
