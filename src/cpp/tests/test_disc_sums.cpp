@@ -272,8 +272,8 @@ TEST_CASE("rings add to a disc what the next ones have") {
         const Rings rings(grid.max_radius() / 2);  // larger ones are made when they are needed
         for (int y = 0; y < ny; y += LanesInBlock::rows) {
             for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
-                Lanes by_rows{};
-                Lanes by_pairs{};
+                BlockLanes by_rows{};
+                BlockLanes by_pairs{};
                 std::int64_t last = -1;
                 const auto compare = [&](std::int64_t square, std::span<const RingOffset> offsets, int radius) {
                     if (square <= last || square < radius * radius) CHECK(square > last);
@@ -282,7 +282,7 @@ TEST_CASE("rings add to a disc what the next ones have") {
                     pairs.add_ring(offsets, radius, y, x0, by_pairs);
                     Disc disc;
                     disc.set_limit(square);
-                    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
                         if (v >= ny || x >= nx) continue;
                         const double sum = rows.disc_at(disc, v, x);
