@@ -150,6 +150,11 @@ def test_commands_multiply_matrices_on_one_thread():
                            capture_output=True, text=True).stdout.splitlines()[-1]
             for program, environment in ((command, plain), (product, plain | {"OPENBLAS_NUM_THREADS": "1"}))]
     assert said[0] == said[1]
+    variables = "os.environ['OPENBLAS_NUM_THREADS'], os.environ['MKL_NUM_THREADS']"
+    show = command.replace(product, f"import os; print({variables})")
+    shown = subprocess.run([sys.executable, "-c", show, "--version"], env=plain, check=True, capture_output=True,
+                           text=True)
+    assert shown.stdout.splitlines()[-1] == "1 1"
 
 
 def test_help_loads_nothing_heavy_and_is_quick():

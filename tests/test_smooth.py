@@ -278,25 +278,43 @@ def sampled_pixels(rng: np.random.Generator, shape: tuple[int, int], number: int
     return corners + [(int(y), int(x)) for y, x in rng.integers(0, shape, (number, 2))]
 
 
-@pytest.mark.parametrize("kind", ["counts", "bright", "flux"])
+@pytest.mark.parametrize("kind", ["counts", "bright", "flux", "bright corner"])
 @pytest.mark.parametrize("behind", ["nothing", "counts", "smooth", "spikes"])
 @pytest.mark.parametrize("sn", [7.31, 41.7, 300.0])
 def test_scales_of_large_discs(kind: str, behind: str, sn: float) -> None:
     rng = np.random.default_rng(8)
     counts, use = field_with_holes(rng)
-    values = (counts * {"counts": 1, "bright": 700, "flux": 3.7e-9}[kind]).astype(np.float32)
+    factor = {"bright": 700, "flux": 3.7e-9}.get(kind, 1)
+    values = (counts * factor).astype(np.float32)
     level = float(values.mean())
+    if kind == "bright corner":  # more counts than 32 bits hold
+        values[-20:, -20:] = 1.6e7
     background = {
         "nothing": None,
         "counts": rng.poisson(0.2 * level, counts.shape),
         "smooth": (level * rng.uniform(0.1, 0.3, counts.shape)).astype(np.float32),
         "spikes": (level * rng.pareto(0.8, counts.shape) / 50).astype(np.float32),
     }[behind]
-    sn *= {"counts": 1, "bright": 700**0.5, "flux": 3.7e-9**0.5}[kind]
+    sn *= factor**0.5
     got = counts_scale(values, sn=sn, background=background, mask=use == 0, fill=use == -2, threads=2)
     for y, x in sampled_pixels(rng, counts.shape, 60):
         want = -1 if use[y, x] == 0 else first_square(values, background, use, y, x, sn)
         assert got[y, x] == want, (y, x)
+
+
+@pytest.mark.parametrize("behind", ["nothing", "counts", "smooth"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (1, 40), (40, 1), (7, 9), (8, 8), (9, 8), (17, 16), (3, 33)])
+def test_scales_at_edges_of_blocks(shape: tuple[int, int], behind: str) -> None:
+    rng = np.random.default_rng(shape)
+    counts = rng.poisson(6, shape).astype(np.float32)
+    use = (rng.random(shape) < 0.8).astype(int)
+    use[-1, -1] = 1
+    background = {"nothing": None, "counts": rng.poisson(2, shape), "smooth": rng.uniform(1, 2, shape)}[behind]
+    background = None if background is None else background.astype(np.float32)
+    for sn in (1.37, 4.11, 8.3):
+        got = counts_scale(counts, sn=sn, background=background, mask=use == 0)
+        for y, x in np.ndindex(shape):
+            assert got[y, x] == (-1 if use[y, x] == 0 else first_square(counts, background, use, y, x, sn)), (y, x, sn)
 
 
 def added_one_by_one(pixels: NDArray[Any], used: NDArray[Any], y: int, x: int, square: int) -> Any:

@@ -1,6 +1,6 @@
 """File names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,4 +34,7 @@ def as_paths(given: Sequence[FileName], name: str = "path") -> tuple[Path, ...]:
     """Return file names as paths. Raises `InputError` for other types, and for a text, which would be its letters."""
     if isinstance(given, str | PathLike):
         raise InputError(f"{name} is one name: give a list of names")
+    if not isinstance(given, Iterable):
+        raise InputError(f"{name} is {'None' if given is None else f'of the type {type(given).__name__}'}: give a list "
+                         "of names")
     return tuple(as_path(each, name) for each in given)

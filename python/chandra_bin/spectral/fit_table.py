@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Columns that a file has in place of the covariance of `FitResult.table`: kT and norm at the ends of both errors.
 _ENDS = {"norm_at_kt_low": (0, 1), "norm_at_kt_high": (1, 1), "kt_at_norm_low": (2, 0), "kt_at_norm_high": (3, 0)}
 # Keywords of a file, besides those of all bins: fields of `FitFile`.
-_ABOUT = ("redshift", "abundance_table", "background", "binmap_id", "responses_id")
+_ABOUT = ("redshift", "abundance_table", "background", "binmap_id")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class FitFile:
     """``blank sky``, ``none``, or ``partly``: of some observations only."""
     binmap_id: str
     responses_id: str
-    """`ResponseWeights.checksum` of the responses."""
+    """`ResponseWeights.checksum` of the responses; empty in tables of earlier versions."""
 
     def table(self) -> "QTable":
         """Return the table that is written."""
@@ -50,7 +50,7 @@ class FitFile:
     def meta(self) -> dict[str, Any]:
         """Return the keywords of the table that hold for all bins."""
         return {**{name: getattr(self.result, ours) for name, ours in OF_ALL_BINS.items()},
-                **{name: getattr(self, name) for name in _ABOUT}}
+                **{name: getattr(self, name) for name in (*_ABOUT, "responses_id")}}
 
 
 def read_fit(path: Path) -> FitFile:
@@ -70,7 +70,7 @@ def read_fit(path: Path) -> FitFile:
         ends[:, 0, 0], ends[:, 1, 0] = values["kt"] - values["kt_low"], values["kt"] + values["kt_high"]
         ends[:, 2, 1], ends[:, 3, 1] = values["norm"] - values["norm_low"], values["norm"] + values["norm_high"]
         texts = {ours: meta[name] for name, ours in OF_ALL_BINS.items()}
-        about = [meta[name] for name in _ABOUT]
+        about = {name: meta[name] for name in _ABOUT}
         area = np.asarray(columns["area"][0], np.float64)
     except KeyError as error:
         raise InputError(f"{path}: has no {error.args[0]}: give the table that 'chandra-bin fit' wrote"
@@ -79,4 +79,5 @@ def read_fit(path: Path) -> FitFile:
         raise InputError(f"{path}: holds unknown reasons: give the table that 'chandra-bin fit' wrote")
     if not values["bin"].size or (np.diff(values["bin"]) <= 0).any() or values["bin"][0] < 0:
         raise InputError(f"{path}: its bins do not ascend from 0: give the table that 'chandra-bin fit' wrote")
-    return FitFile(FitResult(**values, covariance=covariance, ends=ends, **texts), area, *about)
+    return FitFile(FitResult(**values, covariance=covariance, ends=ends, **texts), area, **about,
+                   responses_id=meta.get("responses_id", ""))

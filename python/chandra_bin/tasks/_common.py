@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chandra_bin._checks.memory import check_memory
-from chandra_bin._checks.paths import FileName
+from chandra_bin._checks.paths import FileName, path_text
 from chandra_bin.binning.bins import ContourBins
 from chandra_bin.binning.contour import automask as find_empty_blocks
 from chandra_bin.binning.options import BinningOptions
@@ -170,9 +170,10 @@ def warn_of_rims(counts: Image, what: str) -> None:
 
 def names_root(outroot: FileName) -> str:
     """Return the begin of names of products: ``clean_`` for ``clean``, and the folder for ``images/``."""
-    if not str(outroot):
+    text = path_text(outroot, "outroot")
+    if not text:
         raise InputError("OUTROOT is empty: give the begin of the names of the products, such as clean or images/")
-    return f"{outroot}" if str(outroot).endswith("/") else f"{outroot}_"
+    return text if text.endswith("/") else f"{text}_"
 
 
 def need_memory(path: Path, shape: tuple[int, ...], needed: float) -> None:

@@ -38,8 +38,8 @@ from chandra_bin.fits.virtual import (
 _ON_EDGE = 1e-6
 # How far apart, in pixels, the pixels of two images on one grid may be.
 _SAME_GRID = 0.01
-# The same on the sky, where registered images may differ a little from those before.
-_SAME_SKY = 2.0
+# The same on the sky: without physical coordinates, and with equal ones, as registered images differ a little.
+_SAME_SKY, _REGISTERED = 0.5, 2.0
 _SKY_KEYWORD = re.compile(
     r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(PC|CD)[12]_[12]|RADE(SYS|CSYS)|EQUINOX|LONPOLE|LATPOLE")
 # Largest number of pixels of an image before it is binned, and largest coordinate of a pixel.
@@ -356,6 +356,7 @@ def _apart(other: Image, image: Image) -> str:
     """
     ny, nx = image.data.shape
     theirs, ours = ImageCoords(other.header), ImageCoords(image.header)
+    most = _SAME_SKY
     x, y = np.array([0.0, nx - 1, 0.0, nx - 1]), np.array([0.0, 0.0, ny - 1, ny - 1])
     if theirs.physical is not None and ours.physical is not None:
         corners = [np.array(each.image_to_physical(x, y)) for each in (theirs, ours)]
@@ -363,14 +364,16 @@ def _apart(other: Image, image: Image) -> str:
         apart = float(np.abs(corners[0] - corners[1]).max())
         if apart > _SAME_GRID * pixel:
             return f"{apart:g} physical pixels"
+        most = _REGISTERED
     if _sky_keywords(other) == _sky_keywords(image):
         return ""
     try:
         if theirs.sky is None or ours.sky is None:
             return ""
         theirs_sky, ours_sky = (zip(*each.image_to_sky(x, y, "icrs"), strict=True) for each in (theirs, ours))
-        arcsec = 3600 * max(map(separation_deg, theirs_sky, ours_sky))
-        return f"{arcsec:.3g} arcsec" if arcsec > _SAME_SKY * ours.pixel_area_arcsec2**0.5 else ""
+        # Corners that the projection does not reach are NaN.
+        arcsec = 3600 * np.nan_to_num([*map(separation_deg, theirs_sky, ours_sky)]).max()
+        return f"{arcsec:.{0 if arcsec > 10 else 2}f} arcsec" if arcsec > most * ours.pixel_area_arcsec2**0.5 else ""
     except InputError:  # what needs sky coordinates reports that they cannot be read
         return ""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import compress
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -131,8 +132,7 @@ def propose_cluster(image: FileName, out: FileName, *, kind: Literal["aperture",
     mask, exclude = as_path_or_none(mask, "mask"), as_paths(exclude, "exclude")
     if background is None and background_scale is not None:
         raise InputError("a background scale needs a background image")
-    scale = (background_scale if isinstance(background_scale, float | int)
-             else as_path_or_none(background_scale, "background_scale"))
+    scale: Any = as_path(background_scale) if isinstance(background_scale, str | PathLike) else background_scale
     is_users, picture = _is_users(out), out.with_suffix(".png")
     inputs = [*files_of(image, expmap, background, scale if isinstance(scale, Path) else None, mask), *exclude,
               *([] if detections is None else [detections.file])]

@@ -98,8 +98,8 @@ def write_session(spectra: FileName, responses: FileName, folder: FileName, bins
               else _of_table(fit, model or ModelOptions()))
     given = FitInputs.read(spectra, responses)
     if fitted.responses_id not in (None, given.weights.checksum()):
-        raise InputError(f"{fit}: was fitted with other responses than those of {responses}: give those "
-                         "(--responses), or fit again (chandra-bin fit)")
+        raise InputError(f"{fit}: was fitted with other responses than those of {responses}, or by an earlier version: "
+                         "give those (--responses), or fit again (chandra-bin fit)")
     need_bins(responses, numbers, given.weights.areas_arcsec2)
     data = _read(given, fitted)
     if fitted.words not in (None, data.plasma.describe()):

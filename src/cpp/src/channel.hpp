@@ -102,7 +102,8 @@ public:
         if (asked == Asked::averages || asked == Asked::at_pixels_by_areas)
             real_areas_ = std::make_unique<RealAreaSums>(*real_, total, threads, control, pixel);
         const double scale = 4294967295.0 / total;
-        if ((asked != Asked::estimates && asked != Asked::rings) || negative_) return;
+        // Rings take the sums of whole numbers as exact.
+        if ((asked != Asked::estimates && (asked != Asked::rings || exact_)) || negative_) return;
         if (!(scale > 0 && scale <= std::numeric_limits<double>::max())) return;  // nor 0 nor beyond doubles
         coarse_unit_ = 1 / scale;
         RowSums<std::uint32_t> coarse(grid);

@@ -1,4 +1,4 @@
-// The sums over discs that a search for a signal-to-noise has made around a row of lanes. Private to src/cpp/src.
+// The sums over discs that a search for a signal-to-noise has made around a block. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>

@@ -97,13 +97,11 @@ private:
         constexpr int columns = LanesInBlock::columns;
         constexpr int pieces = LanesInBlock::rows / 2;
         LaneSums<std::uint32_t, columns> sums[pieces];
-        const std::ptrdiff_t two_rows = 2 * pairs_.stride();
         for_mirrored(offsets, [&](int dy, int dx) {
             const std::ptrdiff_t x = inside ? x0 + dx : std::clamp(x0 + dx, -kLanes, grid_.nx);
-            const int v = y + dy;
-            const std::uint32_t* const pair = pairs_.row(0) + (v + 1) * pairs_.stride() + x;
             for (int i = 0; i < pieces; ++i) {
-                if (inside || (v + 2 * i >= -1 && v + 2 * i < grid_.ny)) sums[i].add(pair + i * two_rows);
+                const int v = y + dy + 2 * i;
+                if (inside || (v >= -1 && v < grid_.ny)) sums[i].add(pairs_.row(v + 1) + x);
             }
         });
         for (int i = 0; i < pieces; ++i) {
