@@ -79,7 +79,7 @@ class ScaleSearch {
 public:
     ScaleSearch(const Grid& grid, const Channel& counts, const Channel& background, const Discs& discs,
                 const Rings& rings, const ScaleRule& rule)
-        : grid_(grid), counts_(counts), background_(background), discs_(discs), rings_(rings), rule_(rule),
+        : counts_(counts), background_(background), discs_(discs), rings_(rings), rule_(rule),
           max_radius_(static_cast<int>(std::sqrt(static_cast<double>(limit_of(grid)))) + 1) {}
 
     // Finds the scales of the lanes `wanted` of the block at (y, x0); others are -1.
@@ -188,7 +188,6 @@ private:
         least_radius_ = radius;
     }
 
-    Grid grid_;
     const Channel& counts_;
     const Channel& background_;
     const Discs& discs_;

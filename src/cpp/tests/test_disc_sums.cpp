@@ -284,7 +284,7 @@ TEST_CASE("rings add to a disc what the next ones have") {
                     disc.set_limit(square);
                     for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                         const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
-                        if (v >= ny || x >= nx) continue;
+                        if (v >= grid.ny || x >= grid.nx) continue;
                         const double sum = rows.disc_at(disc, v, x);
                         std::uint32_t alone;
                         areas.disc<SinglePixel>(disc, v, x, &alone);
