@@ -46,7 +46,8 @@ STAGES: dict[str, tuple[list[str], float | None]] = {
 }
 
 
-def _run(words: list[str], folder: Path) -> None:
+def run_command(words: list[str], folder: Path) -> None:
+    """Run a command in a folder, without its output."""
     subprocess.run(words, cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
@@ -68,7 +69,7 @@ def bench_start(command: str, quick: bool, measure: Callable[..., None], tmp_pat
     if "counts.fits" in words:
         inputs = ngc5044() if shared_file(NGC5044).is_file() else cluster(364, 5e5)
         fits.writeto(tmp_path / "counts.fits", inputs(quick)["counts"])
-    measure(lambda: _run(words, tmp_path), least=5, command=command, limit_s=limit)
+    measure(lambda: run_command(words, tmp_path), least=5, command=command, limit_s=limit)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -90,8 +91,8 @@ def bench_batch(batch: str, jobs: int, quick: bool, measure: Callable[..., None]
 
     def call() -> None:
         outputs.append(f"out{len(outputs)}")
-        _run([PROGRAM, "batch", f"{tmp_path}/*.fits", "-o", outputs[-1], "--sn", "30", "--smooth-sn", "50",
-              "--constrain", "3", "--jobs", str(jobs), "--threads", "1", "-q"], tmp_path)
+        run_command([PROGRAM, "batch", f"{tmp_path}/*.fits", "-o", outputs[-1], "--sn", "30", "--smooth-sn", "50",
+                     "--constrain", "3", "--jobs", str(jobs), "--threads", "1", "-q"], tmp_path)
 
     measure(call, 1.0, command=f"batch of {batch}, {jobs} processes", limit_s=limit if jobs == 2 else None)
 

@@ -1,6 +1,5 @@
 """How elapsed and CPU time depend on threads, and a run of the pipeline on its observations."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 
 import chandra_bin
 
-from .bench_commands import PROGRAM, cpu_and_peak
+from .bench_commands import PROGRAM, cpu_and_peak, run_command
 from .bench_events import RACES as EVENT_RACES
 from .bench_fits import drawn, fits
 from .bench_smooth import RACES as SMOOTH_RACES
@@ -80,7 +79,7 @@ def bench_observations(observations: int, quick: bool, benchmark: Any, tmp_path:
     if quick and observations > 1:
         pytest.skip("one observation in a quick run")
     for words in (["simulate", "sim", "--array=I", f"--obsids={observations}", *sizes], ["init", "sim", "-o", "work"]):
-        subprocess.run([PROGRAM, *words], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        run_command([PROGRAM, *words], tmp_path)
 
     def call() -> None:
         cpu_s, peak_mb = cpu_and_peak([sys.executable, "-c", _STEPS], tmp_path)

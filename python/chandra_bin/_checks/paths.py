@@ -15,8 +15,7 @@ def path_text(given: Any, name: str = "path") -> str:
     """Return a file name as text. Raises `InputError` for other types."""
     text = fspath(given) if isinstance(given, str | PathLike) else None
     if not isinstance(text, str):
-        raise InputError(f"{name} is {'None' if given is None else f'of the type {type(given).__name__}'}: give the "
-                         "name of a file")
+        raise InputError(f"{name} is {_kind(given)}: give the name of a file")
     return text
 
 
@@ -35,6 +34,10 @@ def as_paths(given: Sequence[FileName], name: str = "path") -> tuple[Path, ...]:
     if isinstance(given, str | PathLike):
         raise InputError(f"{name} is one name: give a list of names")
     if not isinstance(given, Iterable):
-        raise InputError(f"{name} is {'None' if given is None else f'of the type {type(given).__name__}'}: give a list "
-                         "of names")
+        raise InputError(f"{name} is {_kind(given)}: give a list of names")
     return tuple(as_path(each, name) for each in given)
+
+
+def _kind(given: Any) -> str:
+    """Return what a value that is no name is, in words."""
+    return "None" if given is None else f"of the type {type(given).__name__}"

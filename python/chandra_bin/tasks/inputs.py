@@ -1,7 +1,6 @@
 """Read images by virtual names, such as ``img.fits[sky=region(f.reg)]`` and ``evt2.fits[bin sky=4]``."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from chandra_bin.coords.wcs import ImageCoords
 from chandra_bin.errors import InputError, NoImage, warn
 from chandra_bin.fits.headers import text_of
 from chandra_bin.fits.images import Image, moved_header, read_image_file, size_text
+from chandra_bin.fits.sky_keywords import is_of_sky
 from chandra_bin.fits.tables import open_fits
 from chandra_bin.fits.virtual import (
     BinAxis,
@@ -40,8 +40,6 @@ _ON_EDGE = 1e-6
 _SAME_GRID = 0.01
 # The same on the sky: without physical coordinates, and with equal ones, as registered images differ a little.
 _SAME_SKY, _REGISTERED = 0.5, 2.0
-_SKY_KEYWORD = re.compile(
-    r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)[12]|(PC|CD)[12]_[12]|RADE(SYS|CSYS)|EQUINOX|LONPOLE|LATPOLE")
 # Largest number of pixels of an image before it is binned, and largest coordinate of a pixel.
 _MOST_PIXELS = 2**30
 _FARTHEST = 2**31
@@ -379,4 +377,4 @@ def _apart(other: Image, image: Image) -> str:
 
 
 def _sky_keywords(image: Image) -> dict[str, Any]:
-    return {key: image.header[key] for key in image.header if _SKY_KEYWORD.fullmatch(key)}
+    return {key: image.header[key] for key in image.header if is_of_sky(key)}
