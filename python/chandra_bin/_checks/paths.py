@@ -39,5 +39,5 @@ def as_paths(given: Sequence[FileName], name: str = "path") -> tuple[Path, ...]:
 
 
 def _kind(given: Any) -> str:
-    """Return what a value that is no name is, in words."""
+    """Return the type of a value that cannot be a name, in words."""
     return "None" if given is None else f"of the type {type(given).__name__}"
