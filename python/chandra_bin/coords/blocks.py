@@ -21,9 +21,19 @@ def block_sums(image: NDArray[Any], size: int | tuple[int, int], dtype: DTypeLik
     -------
     (ny / size_y, nx / size_x), rounded up.
     """
-    steps = (size, size) if isinstance(size, int) else size
-    ny, nx = (-(-side // step) for side, step in zip(image.shape, steps, strict=True))
-    missing = ny * steps[0] - image.shape[0], nx * steps[1] - image.shape[1]
-    whole = np.pad(image, ((0, missing[0]), (0, missing[1]))) if any(missing) else image
-    sums: NDArray[Any] = whole.reshape(ny, steps[0], nx, steps[1]).sum(axis=(1, 3), dtype=dtype)
+    step_y, step_x = (size, size) if isinstance(size, int) else size
+    # numpy adds long rows two to five times as fast as the few pixels of a block in each row.
+    rows = _sums_of_rows(image, step_y, dtype)
+    sums = rows[:, ::step_x].copy()
+    for offset in range(1, step_x):
+        part = rows[:, offset::step_x]
+        sums[:, : part.shape[1]] += part
     return sums
+
+
+def _sums_of_rows(image: NDArray[Any], step: int, dtype: DTypeLike | None) -> NDArray[Any]:
+    """Return the sums over groups of ``step`` rows; the last group may be incomplete."""
+    ny, nx = image.shape
+    whole, left = divmod(ny, step)
+    sums: NDArray[Any] = image[: whole * step].reshape(whole, step, nx).sum(axis=1, dtype=dtype)
+    return np.concatenate([sums, image[whole * step:].sum(axis=0, dtype=dtype)[None]]) if left else sums
