@@ -44,6 +44,26 @@ def test_pixels_that_are_not_used_do_not_count():
     np.testing.assert_allclose(radial_profile(counts, (5, 15), use=use).brightness, 1)
 
 
+def test_a_profile_of_many_rows_has_the_sums_of_its_pixels():
+    """Against plain sums, for whole counts, big-endian maps, and a background that is NaN where it is unknown."""
+    rng = np.random.default_rng(11)
+    counts, exposure = rng.poisson(3.0, (150, 70)), rng.uniform(-0.1, 1, (150, 70)).astype(">f4")
+    background, ratio = rng.poisson(8.0, counts.shape).astype(np.float32), rng.uniform(0.1, 0.2, counts.shape)
+    exposure[4], background[9] = np.nan, np.nan
+    made = radial_profile(counts, (30.3, 70.8), exposure=exposure, background=background, ratio=ratio, annuli=9)
+    y, x = np.indices(counts.shape)
+    radius = np.hypot(x - 30.3, y - 70.8)
+    for number, (inner, outer) in enumerate(zip(made.inner, made.outer, strict=True)):
+        here = (radius >= inner) & (radius < outer) & (exposure > 0)
+        weight = exposure[here].sum(dtype=float)
+        expected = np.nan_to_num(background * ratio)[here]
+        variance = counts[here].sum() + (expected * ratio[here]).sum()
+        assert made.background[number] == pytest.approx(expected.sum() / weight)
+        assert made.brightness[number] == pytest.approx((counts[here].sum() - expected.sum()) / weight)
+        assert made.error[number] == pytest.approx(variance**0.5 / weight)
+    assert len(made.inner) == 9
+
+
 @pytest.mark.parametrize("z", [0.05, 0.1, 0.7])
 def test_the_scale_is_that_of_the_cosmology(z):
     """Against an integral of its own: flat, with matter and Lambda."""

@@ -300,6 +300,16 @@ def test_a_redshift_gives_a_physical_scale(page, copied):
     assert "1 arcsec = 1.844 kpc at z = 0.1; flat cosmology, H0 = 70 km/s/Mpc, Ωm = 0.3" in report_of(copied).words
 
 
+def test_an_exposure_without_that_of_all_observations_is_called_partial(page, copied):
+    obsids = read_config(copied.work).settings.obs_ids
+    assert len(obsids) > 1
+    of_all = re.search(r"Exposure without flares ([\d.]+) ks", page.words)[1]
+    fits.delval(copied.obs(obsids[0]).image, "EXPOSURE")
+    said = re.search(r"Exposure without flares ([\d.]+) ks in (\d) of (\d) ObsIDs", report_of(copied).words)
+    assert float(said[1]) < float(of_all)
+    assert (int(said[2]), int(said[3])) == (len(obsids) - 1, len(obsids))
+
+
 def test_sources_have_errors_of_positions_and_false_ones(page, made):
     section = page.source[page.source.index('<section id="sources"'):page.source.index('<section id="bins"')]
     table, header = fits.getdata(made.raw_sources, 1), fits.getheader(made.raw_sources, 1)

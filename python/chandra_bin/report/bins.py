@@ -34,16 +34,20 @@ class Net:
     """The counts that were binned, and their background."""
 
     image: Image
-    counts: NDArray[np.float64]
-    background: NDArray[np.float64] | None
-    ratio: NDArray[np.float64] | float
+    background: NDArray[Any] | None
+    ratio: NDArray[Any] | float
     header: Mapping[str, Any]
     """Header of the background image."""
 
     @property
-    def signal(self) -> NDArray[np.float64]:
+    def counts(self) -> NDArray[Any]:
+        """The pixels of the image."""
+        return self.image.data
+
+    @property
+    def signal(self) -> NDArray[Any]:
         """Counts less the scaled background."""
-        return self.counts if self.background is None else self.counts - self.background * self.ratio
+        return self.counts if self.background is None else self.counts - np.nan_to_num(self.background * self.ratio)
 
 
 def parameters_of(table: "QTable | None") -> Mapping[str, Any]:
@@ -184,12 +188,11 @@ def _net(folder: Folder) -> Net | None:
     image = folder.image(layout.final_image)
     if image is None:
         return None
-    counts = np.asarray(image.data, float)
     background, ratio = folder.image(layout.final_background), folder.image(layout.final_background_ratio)
-    if background is None or background.data.shape != counts.shape:
-        return Net(image, counts, None, 1.0, {})
-    scale = 1.0 if ratio is None or ratio.data.shape != counts.shape else np.nan_to_num(np.asarray(ratio.data, float))
-    return Net(image, counts, np.nan_to_num(np.asarray(background.data, float)), scale, background.header)
+    if background is None or background.data.shape != image.data.shape:
+        return Net(image, None, 1.0, {})
+    scale = 1.0 if ratio is None or ratio.data.shape != image.data.shape else ratio.data
+    return Net(image, background.data, scale, background.header)
 
 
 def _net_picture(gallery: Gallery, net: Net | None) -> Picture | None:
@@ -220,7 +223,7 @@ def _profile(gallery: Gallery, net: Net | None, parameters: Mapping[str, Any]) -
     is_exposed = expmap is not None and expmap.data.shape == net.counts.shape
     profile = radial_profile(
         net.counts, (float(x), float(y)), background=net.background, ratio=net.ratio,
-        exposure=np.asarray(expmap.data, float) if expmap is not None and is_exposed else None,
+        exposure=expmap.data if expmap is not None and is_exposed else None,
         use=None if excluded is None else ~excluded)
     unit, how = "net counts/arcsec²", ""
     if expmap is not None and is_exposed:

@@ -55,8 +55,8 @@ class TaskDone:
         return self.record is not None and not self.why_not
 
 
-# Number of images held in memory: those of one step, which its pictures and numbers share.
-_MOST_IMAGES = 8
+# Bytes of images held in memory, which pictures and numbers of a step share.
+_MOST_HELD = 192 << 20
 
 
 @dataclass
@@ -132,12 +132,12 @@ class Folder:
             self.problems.append(said)
 
     def image(self, path: Path) -> Image | None:
-        """Return an image; a few are held in memory, as several parts of the page show the same ones."""
-        if path not in self._images:
-            self._images[path] = self._tried(path, read_image_file)
-            if len(self._images) > _MOST_IMAGES:
-                self._images.pop(next(iter(self._images)))
-        return self._images[path]
+        """Return an image; the last few are held in memory, as several parts of the page show the same ones."""
+        self._images[path] = image = self._images.pop(path) if path in self._images else self._tried(
+            path, read_image_file)
+        while len(self._images) > 1 and sum(each.data.nbytes for each in self._images.values() if each) > _MOST_HELD:
+            self._images.pop(next(iter(self._images)))
+        return image
 
     def region(self, path: Path) -> Region | None:
         """Return the region of a file."""

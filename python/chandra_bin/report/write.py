@@ -4,7 +4,7 @@ import glob
 import platform
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class _Page:
         """Return the page."""
         folder = self.folder
         observations = [self._observation(obsid) for obsid in self.settings.obs_ids]
-        merged = self._merged()
+        merged, sources = self._merged(), self._sources()
         table = folder.bin_table()
         of_bins = bins.section(self.gallery, table)
         merged["pictures"] += of_bins.pop("images")
@@ -80,7 +80,7 @@ class _Page:
             "target": self.target, "name": self.settings.name, "version": __version__, "state": self._state(),
             "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "observations": observations,
             "merged": merged, "bins": of_bins, "fits": fits.section(self.gallery),
-            "facts": self._main_facts(merged, of_bins), "sources": self._sources(),
+            "facts": self._main_facts(observations, merged, of_bins), "sources": sources,
             "background": self._background(bins.parameters_of(table)),
             "tasks": self._tasks(), "settings": setting_rows(self.settings, effects(folder, bins.parameters_of(table))),
             "versions": self._versions(), "calibration": calibration_rows(folder),
@@ -139,7 +139,8 @@ class _Page:
         picture = self.gallery.image(
             obs.raw_image, f"raw_{obsid}", f"ObsID {obsid}, before flares are cut", caption,
             regions={"point sources": obs.source_regions, "cluster": obs.cluster}, exposure=obs.raw_expmap, smooth=True)
-        return {"obsid": obsid, "facts": facts, "light_curve": self._light_curve(obsid), "picture": picture,
+        return {"obsid": obsid, "facts": facts, "exposure_s": None if clean is None else clean.header.get("EXPOSURE"),
+                "light_curve": self._light_curve(obsid), "picture": picture,
                 "sources": self._detections(sources, obs.raw_image), "missing": [
                     self.folder.missing(path) for path in (obs.light_curve, obs.raw_image) if not path.exists()]}
 
@@ -178,9 +179,13 @@ class _Page:
                                      f"{self._unit(layout.expmap)}", colours="cividis", logarithmic=False)
         flux = self.gallery.image(layout.flux, "flux", "flux", "Step 4: counts over exposure", exposure=layout.expmap,
                                    label=f"Flux per pixel{self._unit(layout.flux)}", smooth=True)
+        facts: dict[str, str] = {}
+        if (image := self.folder.image(layout.image)) is not None:
+            facts["Merged counts"] = text(float(np.nansum(image.data)))
+            facts["Merged image"] = f"{image.data.shape[1]} x {image.data.shape[0]} pixels"
         return {"pictures": [each for each in (counts, expmap, flux, self._cropped()) if each], "missing": [
             self.folder.missing(path) for path in (layout.image, layout.expmap, layout.flux, layout.final_image)
-            if not path.exists()], "image": self.folder.image(layout.image)}
+            if not path.exists()], "facts": facts}
 
     def _cropped(self) -> Picture | None:
         path = self.layout.final_image
@@ -224,20 +229,17 @@ class _Page:
                 facts["Systematic error"] = f"{systematic:.1%}"
         return {"facts": facts, "rows": background_rows(self.folder)}
 
-    def _main_facts(self, merged: Mapping[str, Any], of_bins: Mapping[str, Any]) -> dict[str, str]:
+    def _main_facts(self, observations: Sequence[Mapping[str, Any]], merged: Mapping[str, Any],
+                    of_bins: Mapping[str, Any]) -> dict[str, str]:
         facts = {"Target": self.target, "ObsIDs": ", ".join(self.settings.obs_ids)}
         if self.gallery.kpc_per_arcsec is not None:
             facts["Scale"] = (f"1 arcsec = {self.gallery.kpc_per_arcsec:.4g} kpc at z = {self.settings.redshift:g}; "
                               f"{COSMOLOGY}")
-        exposures = [image.header.get("EXPOSURE") for obsid in self.settings.obs_ids
-                     if (image := self.folder.image(self.layout.obs(obsid).image)) is not None]
+        exposures = [each["exposure_s"] for each in observations if is_number(each["exposure_s"])]
         if exposures:
-            known = [each for each in exposures if isinstance(each, float | int)]
-            facts["Exposure without flares"] = kiloseconds(sum(known))
-        image = merged["image"]
-        if image is not None:
-            facts["Merged counts"] = text(float(np.nansum(image.data)))
-            facts["Merged image"] = f"{image.data.shape[1]} x {image.data.shape[0]} pixels"
+            some = "" if len(exposures) == len(observations) else f" in {len(exposures)} of {len(observations)} ObsIDs"
+            facts["Exposure without flares"] = f"{kiloseconds(sum(exposures))}{some}"
+        facts |= merged["facts"]
         if of_bins["map"]:
             facts["Bins"] = str(of_bins["map"]["bins"])
             facts["Region files"] = str(sum(1 for _ in self.layout.sky_regions.glob("xaf_*_sex.reg")))
