@@ -191,3 +191,25 @@ def test_a_killed_run_does_not_seem_to_run(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
     assert "PID" in (tmp_path / ".chandra-bin/lock").read_text()
     assert running(tmp_path) == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed arrays")
+@pytest.mark.parametrize("returned", [True, False])
+def test_freed_arrays_are_returned_to_the_system(returned):
+    """Arrays of 31 to 8 MB, each in the memory that the one before has left, with small objects between them."""
+    script = """if True:
+        import sys
+        import numpy as np
+        from chandra_bin.workflow.system import return_freed_arrays
+        if sys.argv[1] == "True":
+            return_freed_arrays()
+        kept = []
+        for size in range(31, 7, -1):
+            arrays = [np.ones(size << 17) for _ in range(4)]
+            kept.append([bytes(1000 + n) for n in range(10)])
+            del arrays
+        resident = int(open("/proc/self/statm").read().split()[1]) * 4096
+        print(resident / 1e6)
+    """
+    done = subprocess.run([sys.executable, "-c", script, str(returned)], capture_output=True, text=True, check=True)
+    assert (float(done.stdout) < 100) == returned

@@ -15,7 +15,7 @@ from chandra_bin.errors import ChandraBinError, InputError, OutputError, collect
 from chandra_bin.regions.marks import is_users
 from chandra_bin.workflow.records import FOLDER, Record, State
 from chandra_bin.workflow.runner import Runner
-from chandra_bin.workflow.system import release_memory
+from chandra_bin.workflow.system import return_freed_arrays
 from chandra_bin.workflow.task import (
     Assignment,
     Made,
@@ -350,6 +350,7 @@ class _Order:
 def _make(order: _Order, assignment: Assignment) -> Made:
     """Make a task in its scratch folder. Its errors begin with the step."""
     task, scratch = order.task, assignment.scratch
+    return_freed_arrays()
     try:
         return make(assignment, partial(_do, order, scratch, assignment.recipe.engine))
     except ChandraBinError as error:
@@ -357,8 +358,6 @@ def _make(order: _Order, assignment: Assignment) -> Made:
         raise kind(f"{_label(task)}: {order.job(scratch).relative(str(error))}") from None
     except OSError as error:
         raise OutputError(f"{_label(task)}: {error.filename or scratch}: {reason(error)}") from None
-    finally:
-        release_memory()
 
 
 def _do(order: _Order, scratch: Path, engine: str) -> Outcome:

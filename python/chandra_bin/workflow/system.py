@@ -6,6 +6,9 @@ from importlib.util import find_spec
 
 from chandra_bin.errors import InputError
 
+# The parameter M_MMAP_THRESHOLD of glibc's mallopt, and the number of bytes from which numpy asks for huge pages.
+_MMAP_THRESHOLD, _LARGE_ARRAY = -3, 4 << 20
+
 
 def usable_cores() -> int:
     """Return the number of cores that this process may run on."""
@@ -20,13 +23,14 @@ def need_posix(what: str) -> None:
         raise InputError(f"{what} needs the locks and signals of Linux or macOS: on Windows, use WSL")
 
 
-def release_memory() -> None:
-    """Return the memory that was freed to the system, where the C library can (glibc).
+def return_freed_arrays() -> None:
+    """Let the C library (glibc) return the memory of large arrays to the system as soon as they are freed.
 
-    It keeps the memory of arrays below 32 MB for the next ones, which would add to the peak of the next task.
+    Without this it keeps arrays of up to 32 MB for later ones of the process, and what it keeps adds to the peak of the
+    next task. Repeated calls change nothing.
     """
     import ctypes
 
     if os.name == "posix":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_ARRAY)
