@@ -1,4 +1,4 @@
-// Sums over discs around blocks of 8 x 8 pixels. Private to src/cpp/src.
+// Sums over discs around square blocks of pixels. Private to src/cpp/src.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,9 @@
 
 namespace chandra_bin::detail {
 
-// As AreaSums, but the running sums of each column lie together in memory. A block reads eight of them in each of eight columns:
-// these are eight short rows, as those that it reads in rows, and the next column of the disc needs seven of them again.
+// As AreaSums, but the running sums of each column lie together in memory. A block of 8 x 8 pixels reads eight of them in each of
+// eight columns: these are eight short rows, as those that it reads in rows, and the next column of the disc needs seven of
+// them again.
 // T is unsigned, as sums wrap around.
 template <class T>
 class BlockAreaSums {
@@ -28,71 +29,74 @@ public:
 
     // Sums over the disc around the pixels of the block at (y, x0), as those of RowSums to the last digit. Pixels beyond the
     // image have sums, too, of no meaning.
+    template <class Shape>
     void disc(const Disc& disc, int y, int x0, T* out) const {
 #ifdef CHANDRA_BIN_AVX2
-        if (avx2_) return disc_avx2(disc, y, x0, out);
+        if (avx2_) return disc_avx2<Shape>(disc, y, x0, out);
 #endif
-        disc_plain(disc, y, x0, out);
+        disc_plain<Shape>(disc, y, x0, out);
     }
 
     // The same on any processor.
+    template <class Shape>
     [[gnu::noinline]] void disc_plain(const Disc& disc, int y, int x0, T* out) const {
-        in_vectors<16>(disc, y, x0, out);
+        in_vectors<Shape, 16>(disc, y, x0, out);
     }
 
 private:
-    static constexpr int kSide = LanesInBlock::rows;
-    static_assert(kSide == LanesInBlock::columns);
     static constexpr int kRegisters = 8;       // for sums
     static constexpr int kPiece = 64;          // columns that are filled together
     static constexpr int kPollRows = 1 << 14;  // rows between two looks at whether to stop
 
-    template <int rows, std::size_t bytes>
+    template <int rows, int columns, std::size_t bytes>
     struct Sums {
-        LaneSums<T, kSide, bytes> lanes[rows];
+        LaneSums<T, columns, bytes> lanes[rows];
     };
 
 #ifdef CHANDRA_BIN_AVX2
+    template <class Shape>
     [[gnu::target("avx2"), gnu::noinline]] void disc_avx2(const Disc& disc, int y, int x0, T* out) const {
-        in_vectors<32>(disc, y, x0, out);
+        in_vectors<Shape, 32>(disc, y, x0, out);
     }
     bool avx2_ = __builtin_cpu_supports("avx2") != 0;
 #endif
 
     // As many rows of the block at once as registers have room for.
-    template <std::size_t bytes>
+    template <class Shape, std::size_t bytes>
     [[gnu::always_inline]] void in_vectors(const Disc& disc, int y, int x0, T* out) const {
+        constexpr int side = Shape::rows;
+        static_assert(side == Shape::columns);
         const Grid& grid = rows_.grid();
         if (disc.mostly_beyond(grid, y)) {
-            for (int i = 0; i < kSide; ++i) {
-                rows_.template disc<kSide>(disc, std::min(y + i, grid.ny - 1), x0, out + i * kSide);
+            for (int i = 0; i < side; ++i) {
+                rows_.template disc<side>(disc, std::min(y + i, grid.ny - 1), x0, out + i * side);
             }
             return;
         }
-        constexpr int vectors = std::max<int>(kSide * sizeof(T) / bytes, 1);  // of a row
-        constexpr int together = std::min(kRegisters / vectors, kSide);
-        T turned[LanesInBlock::lanes];
-        for (int i = 0; i < kSide; i += together) {
-            Sums<together, bytes> by_row;
+        constexpr int vectors = std::max<int>(side * sizeof(T) / bytes, 1);  // of a row
+        constexpr int together = std::min(kRegisters / vectors, side);
+        T turned[Shape::lanes];
+        for (int i = 0; i < side; i += together) {
+            Sums<together, side, bytes> by_row;
             add_square(disc, y + i, x0, by_row);
             add_caps(rows_.sums(), grid, disc, y + i, x0, by_row);
-            Sums<together, bytes> by_column;
+            Sums<together, side, bytes> by_column;
             add_caps(columns_, turned_, disc, x0 + i, y, by_column);
             for (int k = 0; k < together; ++k) {
-                by_row.lanes[k].store(out + (i + k) * kSide);
-                by_column.lanes[k].store(turned + (i + k) * kSide);
+                by_row.lanes[k].store(out + (i + k) * side);
+                by_column.lanes[k].store(turned + (i + k) * side);
             }
         }
-        for (std::size_t i = 0; i < kSide; ++i) {
-            for (std::size_t j = 0; j < kSide; ++j) {
-                T& sum = out[i * kSide + j];
-                sum = static_cast<T>(sum + turned[j * kSide + i]);
+        for (std::size_t i = 0; i < side; ++i) {
+            for (std::size_t j = 0; j < side; ++j) {
+                T& sum = out[i * side + j];
+                sum = static_cast<T>(sum + turned[j * side + i]);
             }
         }
     }
 
-    template <int rows, std::size_t bytes>
-    [[gnu::always_inline]] void add_square(const Disc& disc, int y, int x0, Sums<rows, bytes>& sum) const {
+    template <int rows, int columns, std::size_t bytes>
+    [[gnu::always_inline]] void add_square(const Disc& disc, int y, int x0, Sums<rows, columns, bytes>& sum) const {
         const Grid& grid = rows_.grid();
         const int s = disc.square();
         const int from = std::max(x0 - s, -kLanes);
@@ -106,14 +110,14 @@ private:
     }
 
     // Adds the rows of the discs above and below the square, from the sums along the rows of the grid.
-    template <int rows, std::size_t bytes>
+    template <int rows, int columns, std::size_t bytes>
     [[gnu::always_inline]] static void add_caps(const LaneRows<T>& lines, const Grid& grid, const Disc& disc, int y,
-                                                int x0, Sums<rows, bytes>& out) {
+                                                int x0, Sums<rows, columns, bytes>& out) {
         const int* const widths = disc.widths();
         const int s = disc.square();
         const int r = disc.rows();
         const std::ptrdiff_t stride = lines.stride();
-        Sums<rows, bytes> sum = out;  // in registers
+        Sums<rows, columns, bytes> sum = out;  // in registers
         if (y >= r && y + rows - 1 + r < grid.ny && x0 + kLanes >= s && x0 + s < grid.nx) {
             const T* above = lines.row(y - s) + x0;
             const T* below = lines.row(y + s) + x0;
@@ -121,10 +125,15 @@ private:
                 const std::ptrdiff_t w = widths[d];
                 above -= stride;
                 below += stride;
+                const T* left[] = {above - w, below - w};
+                const T* right[] = {above + w + 1, below + w + 1};
 #pragma GCC unroll 8
                 for (std::ptrdiff_t i = 0; i < rows; ++i) {
-                    sum.lanes[i].add_difference(above + i * stride + w + 1, above + i * stride - w);
-                    sum.lanes[i].add_difference(below + i * stride + w + 1, below + i * stride - w);
+                    for (int k = 0; k < 2; ++k) {
+                        sum.lanes[i].add_difference(right[k], left[k]);
+                        left[k] += stride;
+                        right[k] += stride;
+                    }
                 }
             }
             out = sum;
@@ -137,8 +146,13 @@ private:
                 const int v = y + side * d;
                 const int from = std::max(x0 - widths[d], -kLanes);
                 const int to = std::min(x0 + widths[d] + 1, grid.nx);
+                const int top = std::max(v, 0);  // of the lines that lie in the grid
+                const T* left = lines.row(top) + from;
+                const T* right = lines.row(top) + to;
                 const auto add = [&](int i) __attribute__((always_inline)) {
-                    sum.lanes[i].add_difference(lines.row(v + i) + to, lines.row(v + i) + from);
+                    sum.lanes[i].add_difference(right, left);
+                    left += stride;
+                    right += stride;
                 };
                 if (v >= 0 && v + rows <= grid.ny) {
 #pragma GCC unroll 8

@@ -130,10 +130,11 @@ public:
     }
 
     // Adds the pixels at `offsets` of a ring of `radius` around the block at (y, x0), each to within `pixel_error`.
-    void add_ring(std::span<const RingOffset> offsets, int radius, int y, int x0, BlockLanes& out) const {
-        if (pairs_) return pairs_->add_ring(offsets, radius, y, x0, out);
-        if (wide_) detail::add_ring(*wide_, offsets, radius, y, x0, out);
-        if (real_) detail::add_ring(*real_, offsets, radius, y, x0, out);
+    template <class Shape>
+    void add_ring(std::span<const RingOffset> offsets, int radius, int y, int x0, typename Shape::Lanes& out) const {
+        if (pairs_) return pairs_->add_ring<Shape>(offsets, radius, y, x0, out);
+        if (wide_) detail::add_ring<Shape>(*wide_, offsets, radius, y, x0, out);
+        if (real_) detail::add_ring<Shape>(*real_, offsets, radius, y, x0, out);
     }
     double pixel_error() const { return pairs_ && !exact_ ? 0.50001 * pairs_->unit() : 0; }
 
@@ -146,21 +147,21 @@ public:
 
     // Sums over the disc of radius[lane] around each of `lanes`, as by `disc`.
     template <class Shape = LanesInRow>
-    void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, LaneMask lanes,
+    void disc_each(const Discs& discs, const typename Shape::Radii& radius, int y, int x0, typename Shape::Mask lanes,
                    typename Shape::Lanes& out) const {
         if (real_) return by_rows_each<Shape>(*real_, discs, radius, y, x0, lanes, out);
         if (wide_ && !narrow_) return by_rows_each<Shape>(*wide_, discs, radius, y, x0, lanes, out);
         Disc scratch;
         typename Shape::Lanes sums;
-        for_radii(lanes, radius, [&](int r, LaneMask same) {
+        for_radii(lanes, radius, [&](int r, typename Shape::Mask same) {
             disc<Shape>(discs.at(r, scratch), y, x0, sums);
             for_lanes(same, [&](std::size_t lane) { out[lane] = sums[lane]; });
         });
     }
 
     // The same to within `area_error`.
-    void disc_each_by_areas(const Discs& discs, const LaneRadii& radius, int y, int x0, LaneMask lanes,
-                            Lanes& out) const {
+    void disc_each_by_areas(const Discs& discs, const LanesInRow::Radii& radius, int y, int x0, LanesInRow::Mask lanes,
+                            LanesInRow::Lanes& out) const {
         if (!real_areas_) return disc_each(discs, radius, y, x0, lanes, out);
         Disc scratch;
         for_lanes(lanes, [&](std::size_t lane) {
@@ -183,11 +184,12 @@ public:
     }
 
     // Sums around a block to within `estimate_error`; the very same as by `disc` unless `estimated()`.
-    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, BlockLanes& out) const {
-        if (!coarse_) return this->disc<LanesInBlock>(disc, y, x0, out);
-        std::uint32_t sum[LanesInBlock::lanes];
-        coarse_->disc(disc, y, x0, sum);
-        for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
+    template <class Shape>
+    [[gnu::noinline]] void estimate(const Disc& disc, int y, int x0, typename Shape::Lanes& out) const {
+        if (!coarse_) return this->disc<Shape>(disc, y, x0, out);
+        std::uint32_t sum[Shape::lanes];
+        coarse_->disc<Shape>(disc, y, x0, sum);
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) out[lane] = sum[lane] * coarse_unit_;
     }
     bool estimated() const { return coarse_ != nullptr; }
     double estimate_error(const Disc& disc) const { return (2.0 * disc.rows() + 1.0) * coarse_unit_; }
@@ -204,8 +206,8 @@ public:
 
 private:
     static constexpr double kRounding = std::numeric_limits<double>::epsilon() / 2;
-    static constexpr double kPairUnits = 8;  // the mean pixel, in the unit of pairs that are not exact, is not less
-    static constexpr int kTogether = 4;      // additions of doubles wait for each other: so many chains hide it
+    static constexpr double kPairUnits = 8;      // the mean pixel, in the unit of pairs that are not exact, is not less
+    static constexpr std::size_t kTogether = 4;  // additions of doubles wait for each other: so many chains hide it
 
     template <class Shape, class T>
     static void by_areas(const AreaSums<T>& sums, const Disc& disc, int y, int x0, typename Shape::Lanes& out) {
@@ -225,28 +227,31 @@ private:
 
     template <class Shape, class T>
     static void by_rows_each(const RowSums<T>& rows, const Discs& discs, const typename Shape::Radii& radius, int y,
-                             int x0, LaneMask lanes, typename Shape::Lanes& out) {
+                             int x0, typename Shape::Mask lanes, typename Shape::Lanes& out) {
+        if (std::has_single_bit(lanes)) return by_rows_few<Shape, 1>(rows, discs, radius, y, x0, lanes, out);
+        by_rows_few<Shape, kTogether>(rows, discs, radius, y, x0, lanes, out);
+    }
+
+    // `count` lanes at a time.
+    template <class Shape, std::size_t count, class T>
+    static void by_rows_few(const RowSums<T>& rows, const Discs& discs, const typename Shape::Radii& radius, int y,
+                            int x0, typename Shape::Mask lanes, typename Shape::Lanes& out) {
         Disc scratch;
-        for (int i = 0; i < Shape::rows; ++i) {
-            LaneMask rest = lanes & (((LaneMask{1} << Shape::columns) - 1) << (i * Shape::columns));
-            while (rest != 0) {
-                const int first = std::countr_zero(rest);
-                std::array<int, kTogether> lane;
-                std::array<const Disc*, kTogether> disc;
-                std::array<int, kTogether> x;
-                for (std::size_t k = 0; k < kTogether; ++k) {
-                    const int next = rest != 0 ? std::countr_zero(rest) : first;
-                    const auto radius_of = [&](int each) { return radius[static_cast<std::size_t>(each)]; };
-                    // `scratch` has room for one large disc.
-                    lane[k] = k > 0 && std::max(radius_of(next), radius_of(first)) > kMadeRadius ? first : next;
-                    rest &= ~(LaneMask{1} << lane[k]);
-                    disc[k] = &discs.at(radius_of(lane[k]), scratch);
-                    x[k] = x0 + lane[k] % Shape::columns;
-                }
-                std::array<T, kTogether> sums;
-                rows.template disc_each<kTogether>(disc, y + i, x, sums.data());
-                for (std::size_t k = 0; k < kTogether; ++k) out[static_cast<std::size_t>(lane[k])] = sums[k];
+        while (lanes != 0) {
+            const auto first = static_cast<std::size_t>(std::countr_zero(lanes));
+            std::array<std::size_t, count> lane;
+            std::array<typename RowSums<T>::Around, count> around;
+            for (std::size_t k = 0; k < count; ++k) {
+                lane[k] = lanes != 0 ? static_cast<std::size_t>(std::countr_zero(lanes)) : first;
+                // `scratch` has room for one large disc.
+                if (k > 0 && std::max(radius[lane[k]], radius[first]) > kMadeRadius) lane[k] = first;
+                lanes &= ~(typename Shape::Mask{1} << lane[k]);
+                const auto [v, x] = Shape::pixel(y, x0, lane[k]);
+                around[k] = {&discs.at(radius[lane[k]], scratch), v, x};
             }
+            std::array<T, count> sums;
+            rows.disc_each(around, sums.data());
+            for (std::size_t k = 0; k < count; ++k) out[lane[k]] = sums[k];
         }
     }
 
@@ -286,7 +291,7 @@ public:
 
     // Used pixels in the discs around `lanes`.
     template <class Shape = LanesInRow>
-    void count(const Disc& disc, int y, int x0, LaneMask lanes, typename Shape::Lanes& out) const {
+    void count(const Disc& disc, int y, int x0, typename Shape::Mask lanes, typename Shape::Lanes& out) const {
         const int r = disc.rows();
         if (y >= r && y + Shape::rows - 1 + r < grid_.ny && x0 >= r && x0 + Shape::columns - 1 + r < grid_.nx) {
             out.fill(disc.area());

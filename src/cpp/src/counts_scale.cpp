@@ -22,7 +22,7 @@ constexpr double kLargeArea = 1e5;  // or one, where each pixel is the mean of s
 constexpr int kChunkBlocks = 32;    // blocks of a strip that make one piece of work
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-using Shape = LanesInBlock;
+using Shape = LanesInSmallBlock;
 
 // The r^2 of a disc that covers the image from any pixel.
 std::int64_t limit_of(const Grid& grid) {
@@ -52,16 +52,16 @@ public:
 
     // The lanes that may reach with no more counts and no less background than that: both terms of
     // sqrt(F) - B / sqrt(F) rise with F. The margin covers the rounding of `reached`.
-    LaneMask may_reach(const BlockLanes& counts, double counts_error, const BlockLanes& background,
-                       double background_error) const {
+    Shape::Mask may_reach(const Shape::Lanes& counts, double counts_error, const Shape::Lanes& background,
+                          double background_error) const {
         std::array<bool, Shape::lanes> may;
         for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             const double most = counts[lane] + counts_error;
             const double net = most - std::max(background[lane] - background_error, 0.0);
             may[lane] = background_ ? net > 0 && net * net >= sn2_ * most * (1 - 1e-12) : most >= least_;
         }
-        LaneMask mask = 0;
-        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) mask |= LaneMask{may[lane]} << lane;
+        Shape::Mask mask = 0;
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) mask |= Shape::Mask{may[lane]} << lane;
         return mask;
     }
 
@@ -83,7 +83,7 @@ public:
           max_radius_(static_cast<int>(std::sqrt(static_cast<double>(limit_of(grid)))) + 1) {}
 
     // Finds the scales of the lanes `wanted` of the block at (y, x0); others are -1.
-    const std::array<std::int32_t, Shape::lanes>& search(int y, int x0, LaneMask wanted) {
+    const std::array<std::int32_t, Shape::lanes>& search(int y, int x0, Shape::Mask wanted) {
         y_ = y;
         x0_ = x0;
         found_.fill(-1);
@@ -103,7 +103,7 @@ public:
             } else {
                 high = sums(std::min(low.radius + gap, max_radius_));
             }
-            const LaneMask before = pending_;
+            const Shape::Mask before = pending_;
             search_between(low, high);
             gap = pending_ == before && ladder.empty() ? 2 * gap : 1;
             low = high;
@@ -117,7 +117,7 @@ private:
     struct Sums {
         int radius = -1;
         double area = 0;
-        BlockLanes counts{}, background{};
+        Shape::Lanes counts{}, background{};
         double counts_error = 0;
         double background_error = 0;
     };
@@ -127,22 +127,22 @@ private:
         Sums made;
         made.radius = radius;
         made.area = disc.area();
-        const auto add_up = [&](const Channel& channel, BlockLanes& sum, double& error) {
-            channel.estimate(disc, y_, x0_, sum);
-            error = channel.ring_error(disc, *std::max_element(sum.begin(), sum.end()));
+        const auto add_up = [&](const Channel& channel, Shape::Lanes& sum, double& error) {
+            channel.estimate<Shape>(disc, y_, x0_, sum);
+            error = channel.ring_error(disc, largest_lane(sum));
         };
         add_up(counts_, made.counts, made.counts_error);
         if (background_.present()) add_up(background_, made.background, made.background_error);
         return made;
     }
 
-    LaneMask may_reach(const Sums& low, const Sums& high, LaneMask lanes) const {
+    Shape::Mask may_reach(const Sums& low, const Sums& high, Shape::Mask lanes) const {
         return lanes & rule_.may_reach(high.counts, high.counts_error, low.background, low.background_error);
     }
 
     // Radii above `low` and not above `high`.
     void search_between(const Sums& low, const Sums& high) {
-        const LaneMask lanes = may_reach(low, high, pending_);
+        const Shape::Mask lanes = may_reach(low, high, pending_);
         if (lanes == 0) return;
         if (high.radius == low.radius + 1) return search_ring(low, high, lanes);
         const Sums middle = sums(low.radius + (high.radius - low.radius) / 2);
@@ -150,21 +150,21 @@ private:
         search_between(middle, high);
     }
 
-    void search_ring(const Sums& low, const Sums& high, LaneMask lanes) {
-        BlockLanes counts = low.counts;
-        BlockLanes background = low.background;
+    void search_ring(const Sums& low, const Sums& high, Shape::Mask lanes) {
+        Shape::Lanes counts = low.counts;
+        Shape::Lanes background = low.background;
         const double counts_error = high.counts_error + (high.area - low.area) * counts_.pixel_error();
         const double background_error = high.background_error + (high.area - low.area) * background_.pixel_error();
         rings_.with(high.radius, [&](const Ring& ring) {
             ring.for_squares([&](std::int64_t square, std::span<const RingOffset> offsets) {
-                counts_.add_ring(offsets, high.radius, y_, x0_, counts);
-                if (background_.present()) background_.add_ring(offsets, high.radius, y_, x0_, background);
+                counts_.add_ring<Shape>(offsets, high.radius, y_, x0_, counts);
+                if (background_.present()) background_.add_ring<Shape>(offsets, high.radius, y_, x0_, background);
                 for_lanes(lanes & rule_.may_reach(counts, counts_error, background, background_error),
                           [&](std::size_t lane) {
                               if (!reached(square, lane, counts[lane], background[lane])) return;
                               found_[lane] = static_cast<std::int32_t>(square);
-                              lanes &= ~(LaneMask{1} << lane);
-                              pending_ &= ~(LaneMask{1} << lane);
+                              lanes &= ~(Shape::Mask{1} << lane);
+                              pending_ &= ~(Shape::Mask{1} << lane);
                           });
                 return lanes != 0;
             });
@@ -179,7 +179,7 @@ private:
     }
 
     // The next block of the strip probably begins where this one and the one before it lead to.
-    void guess_by(LaneMask lanes) {
+    void guess_by(Shape::Mask lanes) {
         if (lanes == 0) return;
         std::int32_t least = std::numeric_limits<std::int32_t>::max();
         for_lanes(lanes, [&](std::size_t lane) { least = std::min(least, found_[lane]); });
@@ -198,7 +198,7 @@ private:
     std::vector<Sums> ladder_;
     int y_ = 0;
     int x0_ = 0;
-    LaneMask pending_ = 0;
+    Shape::Mask pending_ = 0;
     std::array<std::int32_t, Shape::lanes> found_{};
     int guess_ = 8;
     int least_radius_ = -1;
@@ -302,7 +302,7 @@ void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const flo
     if (foreground.negative() || behind.negative()) throw std::invalid_argument("counts must not be negative");
     std::fill(scale, scale + grid.size(), -1);
     const ScaleRule rule(sn, background != nullptr);
-    BlockLanes all;
+    Shape::Lanes all;
     all.fill(foreground.total());
     if (rule.may_reach(all, 1e-9 * foreground.total(), {}, 0) == 0) return;
     const int max_radius = grid.max_radius() + 1;
@@ -317,14 +317,14 @@ void counts_scale(std::size_t ny, std::size_t nx, const float* counts, const flo
         const int y0 = static_cast<int>(piece) / strips * kChunkBlocks * Shape::rows;
         for (int y = y0; y < std::min(y0 + kChunkBlocks * Shape::rows, grid.ny); y += Shape::rows) {
             check();
-            LaneMask wanted = 0;
+            Shape::Mask wanted = 0;
             const auto for_pixels = [&](const auto& visit) {
                 for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
                     const auto [v, x] = Shape::pixel(y, x0, lane);
                     if (v < grid.ny && x < grid.nx) visit(lane, grid.at(v, x));
                 }
             };
-            for_pixels([&](std::size_t lane, std::size_t i) { wanted |= LaneMask{use[i] != 0} << lane; });
+            for_pixels([&](std::size_t lane, std::size_t i) { wanted |= Shape::Mask{use[i] != 0} << lane; });
             const auto& found = search.search(y, x0, wanted);
             for_pixels([&](std::size_t lane, std::size_t i) { scale[i] = found[lane]; });
         }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,9 @@ namespace chandra_bin::detail {
 constexpr int kLanes = 16;         // neighbouring pixels of a row that are evaluated together
 constexpr int kMadeRadius = 1024;  // discs up to this radius are made once
 
-using Lanes = std::array<double, kLanes>;
-
-// How lanes lie in the image. Sixteen of a row need least besides their sums; a block of eight by eight pixels shares the
-// cache lines that it reads, and its radii differ no more.
+// How lanes lie in the image. Sixteen of a row need least besides their sums; a block shares the cache lines that it reads, and
+// its radii differ no more. Blocks of eight by eight pixels are fastest where sums over discs take the time, blocks of four by
+// four where each pixel needs more.
 template <int rows_of_lanes, int columns_of_lanes>
 struct LaneShape {
     static constexpr int rows = rows_of_lanes;
@@ -28,6 +28,7 @@ struct LaneShape {
     static constexpr int lanes = rows * columns;
     using Lanes = std::array<double, lanes>;
     using Radii = std::array<int, lanes>;
+    using Mask = std::conditional_t<(lanes > 32), std::uint64_t, std::uint32_t>;  // a bit for each lane
 
     struct Place {
         int y, x;
@@ -38,30 +39,49 @@ struct LaneShape {
 };
 using LanesInRow = LaneShape<1, kLanes>;
 using LanesInBlock = LaneShape<8, 8>;
+using LanesInSmallBlock = LaneShape<4, 4>;
 using BlockLanes = LanesInBlock::Lanes;
+
+// The least and the largest of lanes, eight comparisons at a time: one would wait for the last.
+template <std::size_t lanes, class Better>
+double best_lane(const std::array<double, lanes>& values, const Better& better) {
+    constexpr std::size_t together = 8;
+    static_assert(lanes % together == 0);
+    std::array<double, together> best;
+    std::copy_n(values.begin(), together, best.begin());
+    for (std::size_t i = together; i < lanes; i += together) {
+        for (std::size_t k = 0; k < together; ++k) best[k] = better(best[k], values[i + k]);
+    }
+    for (std::size_t k = 1; k < together; ++k) best[0] = better(best[0], best[k]);
+    return best[0];
+}
+template <std::size_t lanes>
+double least_lane(const std::array<double, lanes>& values) {
+    return best_lane(values, [](double a, double b) { return std::min(a, b); });
+}
+template <std::size_t lanes>
+double largest_lane(const std::array<double, lanes>& values) {
+    return best_lane(values, [](double a, double b) { return std::max(a, b); });
+}
+
 struct SinglePixel {
     static constexpr int rows = 1;
     static constexpr int columns = 1;
 };
 
-// A bit for each lane.
-using LaneMask = std::uint64_t;
-
-template <class Visit>  // visit(lane)
-void for_lanes(LaneMask mask, const Visit& visit) {
+template <class Mask, class Visit>  // visit(lane)
+void for_lanes(Mask mask, const Visit& visit) {
     for (; mask != 0; mask &= mask - 1) visit(static_cast<std::size_t>(std::countr_zero(mask)));
 }
 
-using LaneRadii = std::array<int, kLanes>;
-
 // Calls visit(radius, lanes) for each of the radii of `lanes`.
-template <class Radii, class Visit>
-void for_radii(LaneMask lanes, const Radii& radii, const Visit& visit) {
+template <class Mask, class Radii, class Visit>
+void for_radii(Mask lanes, const Radii& radii, const Visit& visit) {
     while (lanes != 0) {
         const int radius = radii[static_cast<std::size_t>(std::countr_zero(lanes))];
-        LaneMask same = 0;
+        Mask same = 0;
         for_lanes(lanes, [&](std::size_t lane) {
-            if (radii[lane] == radius) same |= LaneMask{1} << lane;
+            if (radii[lane] == radius) same |= Mask{1} << lane;
         });
         lanes &= ~same;
         visit(radius, same);

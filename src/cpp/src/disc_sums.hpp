@@ -141,38 +141,41 @@ public:
         sum.store(out);
     }
 
-    // Sums over `count` discs around pixels of one row, each of them as by `disc` to the last digit: its terms are added
-    // in the same order, and these chains of additions run side by side.
-    template <int count>
-    void disc_each(const std::array<const Disc*, count>& discs, int y, const std::array<int, count>& x, T* out) const {
-        const int above = y;
-        const int below = grid_.ny - 1 - y;
+    struct Around {
+        const Disc* disc;
+        int y, x;
+    };
+
+    // Sums over `count` discs, each of them as by `disc` to the last digit: its terms are added in the same order, and these
+    // chains of additions run side by side.
+    template <std::size_t count>
+    void disc_each(const std::array<Around, count>& around, T* out) const {
         T sum[count];
-        int together = std::min(above, below);
+        int together = grid_.ny;
         for (std::size_t k = 0; k < count; ++k) {
-            together = std::min(together, discs[k]->rows());
-            sum[k] = T{0} + span(row(y), x[k], discs[k]->width(0));
+            const auto& [disc, y, x] = around[k];
+            together = std::min({together, y, grid_.ny - 1 - y, disc->rows()});
+            sum[k] = T{0} + span(row(y), x, disc->width(0));
         }
         for (int d = 1; d <= together; ++d) {
-            const T* const up = row(y - d);
-            const T* const down = row(y + d);
             for (std::size_t k = 0; k < count; ++k) {
-                const int w = discs[k]->widths()[d];
-                sum[k] += span(up, x[k], w);
-                sum[k] += span(down, x[k], w);
+                const auto& [disc, y, x] = around[k];
+                const int w = disc->widths()[d];
+                sum[k] += span(row(y - d), x, w);
+                sum[k] += span(row(y + d), x, w);
             }
         }
         for (std::size_t k = 0; k < count; ++k) {
-            const int rows = discs[k]->rows();
-            const int both = std::min({rows, above, below});
+            const auto& [disc, y, x] = around[k];
+            const int above = std::min(disc->rows(), y);
+            const int below = std::min(disc->rows(), grid_.ny - 1 - y);
+            const int both = std::min(above, below);
             for (int d = together + 1; d <= both; ++d) {
-                sum[k] += span(row(y - d), x[k], discs[k]->width(d));
-                sum[k] += span(row(y + d), x[k], discs[k]->width(d));
+                sum[k] += span(row(y - d), x, disc->width(d));
+                sum[k] += span(row(y + d), x, disc->width(d));
             }
-            for (int d = both + 1; d <= std::min(rows, above); ++d)
-                sum[k] += span(row(y - d), x[k], discs[k]->width(d));
-            for (int d = both + 1; d <= std::min(rows, below); ++d)
-                sum[k] += span(row(y + d), x[k], discs[k]->width(d));
+            for (int d = both + 1; d <= above; ++d) sum[k] += span(row(y - d), x, disc->width(d));
+            for (int d = both + 1; d <= below; ++d) sum[k] += span(row(y + d), x, disc->width(d));
             out[k] = sum[k];
         }
     }

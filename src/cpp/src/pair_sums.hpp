@@ -36,16 +36,16 @@ public:
         if (!close) {
             const Cell most = cells(disc, y, x0, true);
             const Cell least = cells(disc, y, x0, false);
-            double apart = 0;
+            BlockLanes apart;
             for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
                 first[lane] = std::max(first[lane], static_cast<double>(least.first));
                 second[lane] = std::max(second[lane], static_cast<double>(least.second));
-                apart = std::max({apart, most.first - first[lane], most.second - second[lane]});
+                apart[lane] = std::max(most.first - first[lane], most.second - second[lane]);
             }
-            if (apart >= kModulus) return false;
+            if (largest_lane(apart) >= kModulus) return false;
         }
         std::uint32_t both[LanesInBlock::lanes];
-        sums_.disc(disc, y, x0, both);
+        sums_.template disc<LanesInBlock>(disc, y, x0, both);
         for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
             const auto low = static_cast<std::uint32_t>(static_cast<std::int64_t>(first[lane]));
             const std::uint32_t sum = low + ((both[lane] - low) & 0xffffU);
@@ -152,7 +152,7 @@ public:
     // Sums around the block at (y, x0), multiples of eight. In: those of the pair.
     void disc(const Disc& disc, int y, int x0, BlockLanes& sum) const {
         std::uint32_t modulo[LanesInBlock::lanes];
-        sums_.disc(disc, y, x0, modulo);
+        sums_.template disc<LanesInBlock>(disc, y, x0, modulo);
         const double apart = (PairSums::rounding(disc.rows()) + 1) * (kFiner + 1);
         for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
             const auto least = static_cast<std::int64_t>(sum[lane] / unit_ - apart);

@@ -32,18 +32,20 @@ void for_mirrored(std::span<const RingOffset> offsets, const Add& add) {
 }
 
 // Whether all pixels within `radius` of the block at (y, x0) lie in the image.
-inline bool is_inside(const Grid& grid, int radius, int y, int x0) {
-    return y >= radius && y + LanesInBlock::rows - 1 + radius < grid.ny && x0 >= radius
-           && x0 + LanesInBlock::columns - 1 + radius < grid.nx;
+template <class Shape>
+bool is_inside(const Grid& grid, int radius, int y, int x0) {
+    return y >= radius && y + Shape::rows - 1 + radius < grid.ny && x0 >= radius
+           && x0 + Shape::columns - 1 + radius < grid.nx;
 }
 
 // Adds the pixels at `offsets`, each of them the difference of two running sums.
-template <class T>
-void add_ring(const RowSums<T>& sums, std::span<const RingOffset> offsets, int radius, int y, int x0, BlockLanes& out) {
-    constexpr int side = LanesInBlock::rows;
+template <class Shape, class T>
+void add_ring(const RowSums<T>& sums, std::span<const RingOffset> offsets, int radius, int y, int x0,
+              typename Shape::Lanes& out) {
+    constexpr int side = Shape::rows;
     const Grid& grid = sums.grid();
     LaneSums<T, side> sum[side];
-    const bool inside = is_inside(grid, radius, y, x0);
+    const bool inside = is_inside<Shape>(grid, radius, y, x0);
     for_mirrored(offsets, [&](int dy, int dx) {
         const std::ptrdiff_t x = inside ? x0 + dx : std::clamp(x0 + dx, -kLanes, grid.nx);
         for (int i = inside ? 0 : std::max(0, -y - dy); i < (inside ? side : std::min(side, grid.ny - y - dy)); ++i) {
@@ -51,9 +53,9 @@ void add_ring(const RowSums<T>& sums, std::span<const RingOffset> offsets, int r
             sum[i].add_difference(pixel + 1, pixel);
         }
     });
-    T pixels[LanesInBlock::lanes];
+    T pixels[Shape::lanes];
     for (int i = 0; i < side; ++i) sum[i].store(pixels + i * side);
-    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) out[lane] += static_cast<double>(pixels[lane]);
+    for (std::size_t lane = 0; lane < Shape::lanes; ++lane) out[lane] += static_cast<double>(pixels[lane]);
 }
 
 // Pixels in 16 bits, each together with the one below it, so that half as many rows of a block are read.
@@ -80,22 +82,23 @@ public:
     double unit() const { return unit_; }
 
     // Adds the pixels at `offsets` of a ring of `radius` around the block at (y, x0).
-    void add_ring(std::span<const RingOffset> offsets, int radius, int y, int x0, BlockLanes& out) const {
-        const bool inside = is_inside(grid_, radius, y, x0);
+    template <class Shape>
+    void add_ring(std::span<const RingOffset> offsets, int radius, int y, int x0, typename Shape::Lanes& out) const {
+        const bool inside = is_inside<Shape>(grid_, radius, y, x0);
         while (!offsets.empty()) {
             const auto part = offsets.first(std::min(offsets.size(), kOffsets));
             offsets = offsets.subspan(part.size());
-            inside ? add_few<true>(part, y, x0, out) : add_few<false>(part, y, x0, out);
+            inside ? add_few<Shape, true>(part, y, x0, out) : add_few<Shape, false>(part, y, x0, out);
         }
     }
 
 private:
     static constexpr std::size_t kOffsets = 2;
 
-    template <bool inside>
-    void add_few(std::span<const RingOffset> offsets, int y, int x0, BlockLanes& out) const {
-        constexpr int columns = LanesInBlock::columns;
-        constexpr int pieces = LanesInBlock::rows / 2;
+    template <class Shape, bool inside>
+    void add_few(std::span<const RingOffset> offsets, int y, int x0, typename Shape::Lanes& out) const {
+        constexpr int columns = Shape::columns;
+        constexpr int pieces = Shape::rows / 2;
         LaneSums<std::uint32_t, columns> sums[pieces];
         for_mirrored(offsets, [&](int dy, int dx) {
             const std::ptrdiff_t x = inside ? x0 + dx : std::clamp(x0 + dx, -kLanes, grid_.nx);

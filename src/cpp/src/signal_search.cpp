@@ -58,6 +58,8 @@ public:
         if (in_pairs) make_pairs(threads, control);
         if (variance_ == Variance::map)
             noise2_ = channel(Asked::estimates, [this](std::size_t i) { return noise2(i); });
+        rises_with_counts_ = variance_ != Variance::map && !counts_[1].present() && !background_[1].present()
+                             && !scaled_[1].present() && images_.constant_ratio >= 0;
         if (divisor_image_ != nullptr) {
             divisor_ = channel(Asked::discs, [this](std::size_t i) { return double{divisor_image_[i]}; });
         }
@@ -65,7 +67,7 @@ public:
 
     // The rows first_row .. last_row of the strip at x0, block after block.
     void strip(int x0, int first_row, int last_row, float* out) const {
-        Strip strip{x0, {}, {}, NearRanges(ratios_, x0, Shape::columns), 8};
+        Strip strip{x0, {}, {}, NearRanges(ratios_, x0, Shape::columns)};
         for (int y = first_row; y < last_row; y += Shape::rows) {
             for (int v = y; v < std::min(y + Shape::rows, last_row); ++v) {
                 fill_strip_row(grid_, v, x0, Shape::columns, outside_, out);
@@ -82,7 +84,8 @@ private:
         Disc scratch;
         KnownSums known;
         NearRanges ratios;
-        int guess;  // a radius
+        int guess = 8;            // a radius
+        std::size_t leading = 0;  // a lane
     };
 
     // The discs that reach, a lane each.
@@ -91,7 +94,7 @@ private:
         DiscSums sums;
         BlockLanes signal_error{};  // of `sums`, beyond rounding
 
-        void note(LaneMask lanes, const DiscSums& from) {
+        void note(Shape::Mask lanes, const DiscSums& from) {
             for_lanes(lanes, [&](std::size_t lane) {
                 radius[lane] = from.radius;
                 signal_error[lane] = from.signal_error;
@@ -104,8 +107,8 @@ private:
     };
 
     void search(Strip& strip, int y, float* out) const {
-        const LaneMask wanted = used_lanes<Shape>(grid_, pixels_, y, strip.x0);
-        LaneMask pending = wanted;
+        const Shape::Mask wanted = used_lanes<Shape>(grid_, pixels_, y, strip.x0);
+        Shape::Mask pending = wanted;
         Found found;
         VarianceAnchor anchor;
         KnownSums& known = strip.known;
@@ -116,7 +119,7 @@ private:
             const KnownSums::Known* const high = known.beyond(safe);
             const KnownSums::Known* const fresh = known.made_beyond(safe);
             if (fresh != nullptr && fresh->radius == safe + 1) {
-                const LaneMask done = decide(strip, y, *fresh->sums, pending, anchor);
+                const Shape::Mask done = decide(strip, y, *fresh->sums, pending, anchor);
                 found.note(done, *fresh->sums);
                 if (done != 0) strip.guess = fresh->radius;
                 pending &= ~done;
@@ -127,7 +130,7 @@ private:
                 safe = high->radius - high->age;
             } else {
                 const int most = fresh != nullptr ? (safe + 1 + fresh->radius) / 2 : max_radius_;
-                evaluate(strip, y, propose(low, safe, most, pending, strip.guess));
+                evaluate(strip, y, propose(strip, y, low, safe, most, pending));
             }
             if (safe == max_radius_ && pending != 0) {  // no disc is larger
                 found.note(pending, evaluate(strip, y, max_radius_));
@@ -195,7 +198,7 @@ private:
         sums.signal_error = 0;
         sums.variance_error = noise2_.estimate_error(disc);
         sums.sharp = true;
-        noise2_.estimate(disc, y, strip.x0, sums.noise2);
+        noise2_.estimate<Shape>(disc, y, strip.x0, sums.noise2);
         if (paired) {
             sums.counts[0] = counts;
             if (!scaled_[0].present()) {
@@ -211,12 +214,12 @@ private:
             return sums;
         }
         for (std::size_t sign = 0; sign < 2; ++sign) {
-            counts_[sign].estimate(disc, y, strip.x0, sums.counts[sign]);
-            scaled_[sign].estimate(disc, y, strip.x0, sums.scaled[sign]);
+            counts_[sign].estimate<Shape>(disc, y, strip.x0, sums.counts[sign]);
+            scaled_[sign].estimate<Shape>(disc, y, strip.x0, sums.scaled[sign]);
             const double counts_error = counts_[sign].estimate_error(disc);
             double background_error = 0;
             if (!background_bounded()) {
-                background_[sign].estimate(disc, y, strip.x0, sums.background[sign]);
+                background_[sign].estimate<Shape>(disc, y, strip.x0, sums.background[sign]);
                 background_error = background_[sign].estimate_error(disc);
                 scale_background(sums, sign);
             }
@@ -255,12 +258,12 @@ private:
         if (close) {
             BlockLanes most;
             bound_second(*high->sums, 1, most);
-            double apart = 0;
+            BlockLanes apart;
             for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
-                apart = std::max(apart, std::abs(most[lane] - second[lane]));
-                apart = std::max(apart, std::abs(high->sums->counts[0][lane] - counts[lane]));
+                apart[lane] =
+                    std::max(std::abs(most[lane] - second[lane]), std::abs(high->sums->counts[0][lane] - counts[lane]));
             }
-            close = apart < PairSums::kModulus;
+            close = largest_lane(apart) < PairSums::kModulus;
         }
         return pairs_->disc(disc, y, strip.x0, close, counts, second);
     }
@@ -279,7 +282,7 @@ private:
     }
 
     // Makes what `evaluate` gave good enough for decisions about `lanes`.
-    void refine(const Strip& strip, int y, const Disc& disc, LaneMask lanes, DiscSums& sums) const {
+    void refine(const Strip& strip, int y, const Disc& disc, Shape::Mask lanes, DiscSums& sums) const {
         const auto sum = [&](const Channel& channel, BlockLanes& out) {
             sum_lanes(channel, strip, y, disc, lanes, out);
         };
@@ -299,7 +302,7 @@ private:
     }
 
     // The channel's sums around `lanes`, which may be those around others too.
-    void sum_lanes(const Channel& channel, const Strip& strip, int y, const Disc& disc, LaneMask lanes,
+    void sum_lanes(const Channel& channel, const Strip& strip, int y, const Disc& disc, Shape::Mask lanes,
                    BlockLanes& out) const {
         if (std::popcount(lanes) > kFewLanes) return channel.disc<Shape>(disc, y, strip.x0, out);
         Shape::Radii radius;
@@ -314,14 +317,16 @@ private:
         }
     }
 
-    // Lower bounds of the variance of any disc that holds the disc `low` and lies in the disc `high`. They share one
-    // square root: g(c) = c + 7/4 + 2 sqrt(c + 3/4) is not less than with the least of the lanes' counts under the root.
-    void least_variance(const DiscSums& low, const DiscSums& high, double ratio2, BlockLanes& variance) const {
+    // Lower bounds of the variance of discs that hold the disc `low`, lie in the disc `high` and have no fewer than `counts` of
+    // positive sign. They share one square root: g(c) = c + 7/4 + 2 sqrt(c + 3/4) is not less than with the least of the
+    // lanes' counts under the root.
+    void least_variance(const BlockLanes& counts, const DiscSums& low, const DiscSums& high, double ratio2,
+                        BlockLanes& variance) const {
         if (variance_ == Variance::map) {
             variance = low.noise2;
             return;
         }
-        add_least_poisson(low.counts[0], high.counts[1], 1, variance, false);
+        add_least_poisson(counts, high.counts[1], 1, variance, false);
         if (images_.background != nullptr) {
             add_least_poisson(low.background[0], high.background[1], ratio2, variance, true);
         }
@@ -331,47 +336,87 @@ private:
                            bool add) const {
         const double floor = variance_ == Variance::plain ? 0 : -0.75;
         BlockLanes counts;
-        double least = std::numeric_limits<double>::infinity();
-        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
-            counts[lane] = std::max(up[lane] - down[lane], floor);
-            least = std::min(least, counts[lane]);
-        }
-        const double more = variance_ == Variance::plain ? 0 : 1.75 + 2 * std::sqrt(least + 0.75);
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) counts[lane] = std::max(up[lane] - down[lane], floor);
+        const double more = variance_ == Variance::plain ? 0 : 1.75 + 2 * std::sqrt(least_lane(counts) + 0.75);
         for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
             variance[lane] = (add ? variance[lane] : 0) + factor * (counts[lane] + more);
         }
     }
 
-    bool may_reach(Strip& strip, int y, const DiscSums& low, const DiscSums& high, LaneMask lanes) const {
+    // Whether any of `lanes` may reach in a disc that holds the disc `low` and lies in the disc `high`.
+    bool may_reach(Strip& strip, int y, const DiscSums& low, const DiscSums& high, Shape::Mask lanes) const {
+        // The lane that reached first the last time often does so again.
+        const std::size_t lane = strip.leading;
+        if (rises_with_counts_ && (lanes >> lane & 1) != 0) {
+            const double ratio = strip.ratios.within(y, high.radius).least;
+            const double signal = high.counts[0][lane] - low.scaled[0][lane];
+            const double noise2 = variance(high.counts[0][lane]) + ratio * ratio * variance(low.background[0][lane]);
+            if (signal > 0 && signal * signal >= sn2_ * noise2) return true;
+        }
+        const Shape::Mask may = lanes_that_may_reach(strip, y, low, high, lanes);
+        if (may != 0) strip.leading = static_cast<std::size_t>(std::countr_zero(may));
+        return may != 0;
+    }
+
+    // Without negative pixels (F - B)^2 / variance(F, B) rises with the counts F where F > B and falls with the background, so
+    // that the counts of the disc `high` and the background of the disc `low` bound it; and the other way round where F < B.
+    Shape::Mask lanes_that_may_reach(Strip& strip, int y, const DiscSums& low, const DiscSums& high,
+                                     Shape::Mask lanes) const {
         const double ratio = strip.ratios.within(y, high.radius).least;
         const double signal_error = low.signal_error + high.signal_error;
         const double variance_error = low.variance_error + high.variance_error;
+        BlockLanes signal;  // the largest
         BlockLanes variance;
-        least_variance(low, high, ratio * ratio, variance);
-        BlockLanes margin;  // of the largest possible signal over the needed one
-        for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
-            const double up = high.up(lane);
-            const double down = high.down(lane);
-            const double signal =
-                std::max(up - low.down(lane), down - low.up(lane)) + signal_error + kSafety * (up + down);
-            margin[lane] = signal * signal - sn2_ * (variance[lane] * (1 - kSafety) - variance_error);
+        const auto reaching = [&] {
+            BlockLanes margin;  // of the largest possible signal over the needed one
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane)
+                margin[lane] = signal[lane] * signal[lane] - sn2_ * (variance[lane] * (1 - kSafety) - variance_error);
+            Shape::Mask may = 0;
+            if (largest_lane(margin) < 0) return may;
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) may |= Shape::Mask{margin[lane] >= 0} << lane;
+            return may & lanes;
+        };
+        if (!rises_with_counts_) {
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
+                const double up = high.up(lane);
+                const double down = high.down(lane);
+                signal[lane] =
+                    std::max(up - low.down(lane), down - low.up(lane)) + signal_error + kSafety * (up + down);
+            }
+            least_variance(low.counts[0], low, high, ratio * ratio, variance);
+            return reaching();
         }
-        bool may = false;
-        for_lanes(lanes, [&](std::size_t lane) { may = may || margin[lane] >= 0; });
-        return may;
+        const auto error = [&](std::size_t lane) {
+            return signal_error + kSafety * (high.counts[0][lane] + high.scaled[0][lane]);
+        };
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane)
+            signal[lane] = std::max(high.counts[0][lane] - low.scaled[0][lane] + error(lane), 0.0);
+        least_variance(high.counts[0], low, high, ratio * ratio, variance);
+        const Shape::Mask above = reaching();
+        for (std::size_t lane = 0; lane < Shape::lanes; ++lane)
+            signal[lane] = std::max(high.scaled[0][lane] - low.counts[0][lane] + error(lane), 0.0);
+        if (largest_lane(signal) == 0) return above;
+        least_variance(low.counts[0], low, high, ratio * ratio, variance);
+        return above | reaching();
     }
 
     // A radius above `safe`. Up to it `lanes` can probably be skipped, if their sums grow like the area.
-    int propose(const DiscSums& low, int safe, int most, LaneMask lanes, int guess) const {
-        double radius = guess / 8;
+    int propose(Strip& strip, int y, const DiscSums& low, int safe, int most, Shape::Mask lanes) const {
+        double radius = strip.guess / 8;
         if (low.radius > 0) {
             double growth = 4;
             BlockLanes variance;
-            least_variance(low, low, constant_ratio2_, variance);
+            const double ratio = strip.ratios.within(y, low.radius).least;
+            least_variance(low.counts[0], low, low, ratio * ratio, variance);
             for_lanes(lanes, [&](std::size_t lane) {
                 const double up = std::max(low.up(lane), low.down(lane));
                 const double down = std::min(low.up(lane), low.down(lane));
-                const double room = std::sqrt(sn2_ * variance[lane]) + down;
+                double room = std::sqrt(sn2_ * variance[lane]) + down;
+                if (rises_with_counts_ && low.up(lane) >= low.down(lane)) {
+                    const double rest = variance[lane] - up;
+                    const double half = sn2_ / 2;
+                    room = down + half + std::sqrt(std::max(half * half + sn2_ * (down + rest), 0.0));
+                }
                 if (up > 0) growth = std::min(growth, room / up);
             });
             radius = low.radius * (1 + kReach * (std::sqrt(std::max(growth, 0.0)) - 1));  // below 0 where the signal is
@@ -380,13 +425,15 @@ private:
     }
 
     // The lanes that reach at this very radius.
-    LaneMask decide(Strip& strip, int y, DiscSums& sums, LaneMask lanes, VarianceAnchor& anchor) const {
-        if (!may_reach(strip, y, sums, sums, lanes)) return 0;
+    Shape::Mask decide(Strip& strip, int y, DiscSums& sums, Shape::Mask lanes, VarianceAnchor& anchor) const {
+        lanes = lanes_that_may_reach(strip, y, sums, sums, lanes);
+        if (lanes == 0) return 0;
         const Disc& disc = discs_.at(sums.radius, strip.scratch);
-        LaneMask reached = 0;
+        Shape::Mask reached = 0;
         if (background_bounded() && variance_ != Variance::map) {
             sharpen(strip, y, disc, sums);
-            if (!may_reach(strip, y, sums, sums, lanes)) return 0;
+            lanes = lanes_that_may_reach(strip, y, sums, sums, lanes);
+            if (lanes == 0) return 0;
             reached = decide_by_bounds(strip, y, disc, sums, lanes, anchor);
             if (lanes == 0) return reached;
         }
@@ -411,21 +458,21 @@ private:
 
     // Decides `lanes` where bounds of the variance are close enough, and takes them out of it. Sums of the background and of
     // e^2 are made once in a block; the rings between two radii bound those at another.
-    LaneMask decide_by_bounds(Strip& strip, int y, const Disc& disc, const DiscSums& sums, LaneMask& lanes,
-                              VarianceAnchor& anchor) const {
+    Shape::Mask decide_by_bounds(Strip& strip, int y, const Disc& disc, const DiscSums& sums, Shape::Mask& lanes,
+                                 VarianceAnchor& anchor) const {
         if (anchor.radius < 0) {
             anchor.radius = sums.radius;
             anchor.area = disc.area();
             anchor.scaled = sums.scaled[0];
             anchor.error = sums.signal_error;
             background_[0].disc<Shape>(disc, y, strip.x0, anchor.background);
-            ratio2_.estimate(disc, y, strip.x0, anchor.mean_ratio2);
+            ratio2_.estimate<Shape>(disc, y, strip.x0, anchor.mean_ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, kAllLanes, anchor.npix);
             anchor.ratio2_error = ratio2_.estimate_error(disc);
             for (std::size_t lane = 0; lane < Shape::lanes; ++lane) anchor.mean_ratio2[lane] /= anchor.npix[lane];
         }
         const Range ratios = strip.ratios.within(y, std::max(sums.radius, anchor.radius));
-        LaneMask reached = 0;
+        Shape::Mask reached = 0;
         for_lanes(lanes, [&](std::size_t lane) {
             const Range background = anchor.background_at(sums, lane, ratios);
             const Range ratio2 = anchor.ratio2_at(sums.radius, disc.area(), lane, ratios);
@@ -436,28 +483,30 @@ private:
             const double most = (variance(counts) + ratio2.largest * variance(background.largest)) * (1 + kSafety);
             const double surely = std::max(signal - error, 0.0);
             if (surely * surely >= sn2_ * most) {
-                reached |= LaneMask{1} << lane;
+                reached |= Shape::Mask{1} << lane;
             } else if (!((signal + error) * (signal + error) < sn2_ * least)) {
                 return;
             }
-            lanes &= ~(LaneMask{1} << lane);
+            lanes &= ~(Shape::Mask{1} << lane);
         });
         return reached;
     }
 
     double variance(double counts) const { return variance_ == Variance::plain ? counts : gehrels_variance(counts); }
 
-    LaneMask decide_exactly(const Strip& strip, int y, const Disc& disc, const DiscSums& sums, LaneMask lanes) const {
+    Shape::Mask decide_exactly(const Strip& strip, int y, const Disc& disc, const DiscSums& sums,
+                               Shape::Mask lanes) const {
         const bool re_adds = disc.area() <= kReAddLimit;
         BlockLanes ratio2, npix;
         if (ratio2_.present()) {
-            re_adds ? ratio2_.estimate(disc, y, strip.x0, ratio2) : sum_lanes(ratio2_, strip, y, disc, lanes, ratio2);
+            re_adds ? ratio2_.estimate<Shape>(disc, y, strip.x0, ratio2)
+                    : sum_lanes(ratio2_, strip, y, disc, lanes, ratio2);
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
         } else {
             ratio2.fill(constant_ratio2_);
             npix.fill(1);
         }
-        LaneMask done = 0;
+        Shape::Mask done = 0;
         for_lanes(lanes, [&](std::size_t lane) {
             PixelSums pixel;
             pixel.counts = sums.total_counts(lane);
@@ -477,7 +526,7 @@ private:
                 pixel = add_again(y, strip.x0, lane, sums.radius);
             }
             const double value = pixel.signal() * pixel.signal() / variance_of(pixel);
-            if (value >= sn2_) done |= LaneMask{1} << lane;
+            if (value >= sn2_) done |= Shape::Mask{1} << lane;
         });
         return done;
     }
@@ -508,7 +557,7 @@ private:
     }
 
     // The pixels' values from the discs that were found for them.
-    void write(Strip& strip, int y, LaneMask wanted, Found& found, float* out) const {
+    void write(Strip& strip, int y, Shape::Mask wanted, Found& found, float* out) const {
         const int x0 = strip.x0;
         DiscSums& sums = found.sums;
         if (fine_ != nullptr) wanted = write_sure(strip, y, wanted, found, out);
@@ -524,7 +573,7 @@ private:
         }
         BlockLanes divisor;
         if (divisor_.present()) divisor_.disc_each<Shape>(discs_, found.radius, y, x0, wanted, divisor);
-        for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
+        for_radii(wanted, found.radius, [&](int radius, Shape::Mask lanes) {
             const Disc& disc = discs_.at(radius, strip.scratch);
             if (!divisor_.present()) pixels_.count<Shape>(disc, y, x0, lanes, divisor);
             for_lanes(lanes, [&](std::size_t lane) {
@@ -540,9 +589,9 @@ private:
     }
 
     // Those whose value is certain from the sums that were found; returns the others.
-    LaneMask write_sure(Strip& strip, int y, LaneMask wanted, const Found& found, float* out) const {
-        LaneMask unsure = 0;
-        for_radii(wanted, found.radius, [&](int radius, LaneMask lanes) {
+    Shape::Mask write_sure(Strip& strip, int y, Shape::Mask wanted, const Found& found, float* out) const {
+        Shape::Mask unsure = 0;
+        for_radii(wanted, found.radius, [&](int radius, Shape::Mask lanes) {
             const Disc& disc = discs_.at(radius, strip.scratch);
             BlockLanes npix;
             pixels_.count<Shape>(disc, y, strip.x0, lanes, npix);
@@ -551,7 +600,7 @@ private:
                 // Exact sums may differ by their own rounding, and the right values by as much again.
                 const double error = found.signal_error[lane] + 2.1 * signal_error(disc, found.sums, lane);
                 if (rounds_apart(signal / npix[lane], error / npix[lane])) {
-                    unsure |= LaneMask{1} << lane;
+                    unsure |= Shape::Mask{1} << lane;
                     return;
                 }
                 const auto [v, x] = Shape::pixel(y, strip.x0, lane);
@@ -579,7 +628,8 @@ private:
         return sums;
     }
 
-    static constexpr LaneMask kAllLanes = ~LaneMask{0} >> (64 - Shape::lanes);
+    static constexpr Shape::Mask kAllLanes =
+        ~Shape::Mask{0} >> (std::numeric_limits<Shape::Mask>::digits - Shape::lanes);
     static constexpr int kFewLanes = 16;        // real numbers are summed for these alone
     static constexpr double kSafety = 1e-9;     // bounds are taken wider by this
     static constexpr double kRounding = 1e-11;  // of a variance that is not made of whole numbers
@@ -599,6 +649,7 @@ private:
     float outside_;
     int max_radius_;
     double constant_ratio2_;
+    bool rises_with_counts_ = false;
     Channel counts_[2], background_[2], scaled_[2], noise2_, ratio2_, divisor_;
     std::unique_ptr<PairSums> pairs_;
     std::unique_ptr<FineSums> fine_;  // of the scaled background, where it is in pairs

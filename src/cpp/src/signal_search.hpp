@@ -2,8 +2,9 @@
 //
 // The signal-to-noise may rise and fall with the radius, and the first radius counts. All sums rise when their terms are not
 // negative (those of signed images are kept apart by sign), so over a range of radii (S/N)^2 is bounded by the largest
-// possible signal over the least possible noise. Ranges that cannot reach are skipped, others are halved; the decision
-// itself is always made with the exact expression.
+// possible signal over the least possible noise; without negative pixels, more closely by the most counts and the least
+// background. Ranges that cannot reach are skipped, others are halved; the decision itself is always made with the exact
+// expression.
 #pragma once
 
 #include "chandra_bin/control.hpp"

@@ -30,11 +30,11 @@ void for_strips(const Grid& grid, int threads, const Control& control, const Str
 
 // The lanes whose pixels lie in the image and are used.
 template <class Shape = LanesInRow>
-LaneMask used_lanes(const Grid& grid, const Pixels& pixels, int y, int x0) {
-    LaneMask mask = 0;
+typename Shape::Mask used_lanes(const Grid& grid, const Pixels& pixels, int y, int x0) {
+    typename Shape::Mask mask = 0;
     for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
         const auto [v, x] = Shape::pixel(y, x0, lane);
-        if (v < grid.ny && x < grid.nx && pixels.used(v, x)) mask |= LaneMask{1} << lane;
+        if (v < grid.ny && x < grid.nx && pixels.used(v, x)) mask |= typename Shape::Mask{1} << lane;
     }
     return mask;
 }

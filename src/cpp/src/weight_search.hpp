@@ -17,6 +17,8 @@
 namespace chandra_bin::detail {
 
 struct WeightSearch {
+    using Shape = LanesInRow;
+
     Grid grid;
     const Pixels& pixels;
     const Discs& discs;
@@ -41,15 +43,15 @@ struct WeightSearch {
                float* out) const {
         Disc scratch;
         std::optional<int> guess;
-        Lanes sum;
+        Shape::Lanes sum;
 
-        const auto reached = [&](int y, int radius, LaneMask lanes) {
+        const auto reached = [&](int y, int radius, Shape::Mask lanes) {
             const Disc& disc = discs.at(radius, scratch);
             weights.disc(disc, y, x0, sum);
-            LaneMask mask = 0;
+            Shape::Mask mask = 0;
             if (weights.exact()) {
                 for (std::size_t lane = 0; lane < kLanes; ++lane) {
-                    mask |= LaneMask{sum[lane] >= threshold && sum[lane] > 0} << lane;
+                    mask |= Shape::Mask{sum[lane] >= threshold && sum[lane] > 0} << lane;
                 }
                 return mask & lanes;
             }
@@ -59,31 +61,31 @@ struct WeightSearch {
                 if (std::abs(weight - threshold) <= error && disc.area() <= kReAddLimit) {
                     weight = add_again(y, x0 + static_cast<int>(lane), radius, weight_at);
                 }
-                if (weight >= threshold && weight > 0) mask |= LaneMask{1} << lane;
+                if (weight >= threshold && weight > 0) mask |= Shape::Mask{1} << lane;
             });
             return mask;
         };
 
         for (int y = first_row; y < last_row; ++y) {
             fill_strip_row(grid, y, x0, kLanes, outside, out);
-            const LaneMask wanted = used_lanes(grid, pixels, y, x0);
+            const Shape::Mask wanted = used_lanes(grid, pixels, y, x0);
             if (wanted == 0) continue;
             if (!guess) {
                 guess = first_guess(wanted & (~wanted + 1), max_radius,
-                                    [&](int r, LaneMask l) { return reached(y, r, l); });
+                                    [&](int r, Shape::Mask l) { return reached(y, r, l); });
             }
 
             First first;
-            const LaneMask at_guess = reached(y, *guess, wanted);
+            const Shape::Mask at_guess = reached(y, *guess, wanted);
             first.note(wanted, *guess, sum);
-            LaneMask above = at_guess;
+            Shape::Mask above = at_guess;
             for (int r = *guess; above != 0; above = reached(y, r, above)) {
                 first.note(above, r, sum);
                 if (--r < 0) break;
             }
-            LaneMask below = wanted & ~at_guess;
+            Shape::Mask below = wanted & ~at_guess;
             for (int r = *guess + 1; below != 0 && r <= max_radius; ++r) {
-                const LaneMask mask = reached(y, r, below);
+                const Shape::Mask mask = reached(y, r, below);
                 first.note(r < max_radius ? mask : below, r, sum);  // no disc is larger
                 below &= ~mask;
             }
@@ -94,10 +96,10 @@ struct WeightSearch {
 
     // The first radius that reaches, a lane each, and the sum of the weights there.
     struct First {
-        LaneRadii radius;
-        Lanes sum;
+        Shape::Radii radius;
+        Shape::Lanes sum;
 
-        void note(LaneMask lanes, int r, const Lanes& sums) {
+        void note(Shape::Mask lanes, int r, const Shape::Lanes& sums) {
             for_lanes(lanes, [&](std::size_t lane) {
                 radius[lane] = r;
                 sum[lane] = sums[lane];
@@ -107,20 +109,20 @@ struct WeightSearch {
 
     // Sums by areas suffice where they leave no doubt about the rounded mean; else by rows, and then in contbin's order.
     template <class ValueAt>
-    void average(int y, int x0, LaneMask wanted, const First& first, Disc& scratch, const ValueAt& value_at,
+    void average(int y, int x0, Shape::Mask wanted, const First& first, Disc& scratch, const ValueAt& value_at,
                  float* out) const {
         const Channel& channel = values != nullptr ? *values : weights;
-        Lanes sum = first.sum;
+        Shape::Lanes sum = first.sum;
         if (values != nullptr) values->disc_each_by_areas(discs, first.radius, y, x0, wanted, sum);
-        Lanes per;
+        Shape::Lanes per;
         if (divisor != nullptr) divisor->disc_each_by_areas(discs, first.radius, y, x0, wanted, per);
-        for_radii(wanted, first.radius, [&](int r, LaneMask lanes) {
+        for_radii(wanted, first.radius, [&](int r, Shape::Mask lanes) {
             const Disc& disc = discs.at(r, scratch);
             if (divisor == nullptr) pixels.count(disc, y, x0, lanes, per);
             for_lanes(lanes, [&](std::size_t lane) {
                 const int x = x0 + static_cast<int>(lane);
                 if (!is_rounded(disc, sum[lane], per[lane])) {
-                    const LaneMask alone = LaneMask{1} << lane;
+                    const Shape::Mask alone = Shape::Mask{1} << lane;
                     if (values != nullptr) values->disc_each(discs, first.radius, y, x0, alone, sum);
                     if (divisor != nullptr) divisor->disc_each(discs, first.radius, y, x0, alone, per);
                 }
@@ -146,7 +148,7 @@ struct WeightSearch {
 
     // A radius near the answer of one lane, by doubling and halving.
     template <class Reached>
-    static int first_guess(LaneMask lane, int max_radius, const Reached& reached) {
+    static int first_guess(Shape::Mask lane, int max_radius, const Reached& reached) {
         int below = -1;
         int above = 0;
         while (above < max_radius && reached(above, lane) == 0) {

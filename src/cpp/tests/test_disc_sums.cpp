@@ -45,7 +45,7 @@ void one_grid(const Grid& grid, std::mt19937& random) {
             for (int x0 = 0; x0 < grid.nx; x0 += kLanes) {
                 T by_rows[kLanes];
                 T by_areas[kLanes];
-                Lanes pixels;
+                LanesInRow::Lanes pixels;
                 rows.disc(disc, y, x0, by_rows);
                 areas.disc(disc, y, x0, by_areas);
                 disc.clipped_areas(grid, y, x0, pixels.data());
@@ -121,7 +121,7 @@ TEST_CASE("discs that are much larger than a thin image") {
             for (int at : {0, 16, 20000, 39984}) {
                 const int y = ny > nx ? at : 0;
                 const int x0 = ny > nx ? 0 : at;
-                Lanes pixels;
+                LanesInRow::Lanes pixels;
                 disc.clipped_areas(grid, y, x0, pixels.data());
                 const int length = std::max(ny, nx);
                 const double within =
@@ -144,6 +144,31 @@ TEST_CASE("sums over discs are those that are added up pixel by pixel") {
     }
 }
 
+template <class Shape>
+void one_disc_around_blocks(const Disc& disc, const RowSums<std::uint32_t>& rows, const AreaSums<std::uint32_t>& areas,
+                            const BlockAreaSums<std::uint32_t>& blocks) {
+    const Grid& grid = rows.grid();
+    for (int y = 0; y < grid.ny; y += Shape::rows) {
+        for (int x0 = 0; x0 < grid.nx; x0 += Shape::columns) {
+            std::uint32_t block[Shape::lanes];
+            std::uint32_t by_columns[Shape::lanes];
+            std::uint32_t plain[Shape::lanes];
+            areas.disc<Shape>(disc, y, x0, block);
+            blocks.disc<Shape>(disc, y, x0, by_columns);
+            blocks.disc_plain<Shape>(disc, y, x0, plain);
+            for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
+                const auto [v, x] = Shape::pixel(y, x0, lane);
+                if (v >= grid.ny || x >= grid.nx) continue;
+                std::uint32_t sum[1];
+                rows.disc_each<1>({{{&disc, v, x}}}, sum);
+                if (block[lane] != sum[0]) CHECK(block[lane] == sum[0]);
+                if (by_columns[lane] != sum[0]) CHECK(by_columns[lane] == sum[0]);
+                if (plain[lane] != sum[0]) CHECK(plain[lane] == sum[0]);
+            }
+        }
+    }
+}
+
 TEST_CASE("sums over discs around a block are those around its rows") {
     std::mt19937 random(2);
     for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {30, 50}, {61, 33}, {6, 130}, {200, 1}, {90, 9}}) {
@@ -156,25 +181,8 @@ TEST_CASE("sums over discs around a block are those around its rows") {
         for (int radius = 0; radius <= grid.max_radius() + 2; ++radius) {
             Disc disc;
             disc.set_radius(radius);
-            for (int y = 0; y < ny; y += LanesInBlock::rows) {
-                for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
-                    std::uint32_t block[LanesInBlock::lanes];
-                    std::uint32_t by_columns[LanesInBlock::lanes];
-                    std::uint32_t plain[LanesInBlock::lanes];
-                    areas.disc<LanesInBlock>(disc, y, x0, block);
-                    blocks.disc(disc, y, x0, by_columns);
-                    blocks.disc_plain(disc, y, x0, plain);
-                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
-                        const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
-                        if (v >= ny || x >= nx) continue;
-                        std::uint32_t sum[1];
-                        rows.disc_each<1>({&disc}, v, {x}, sum);
-                        if (block[lane] != sum[0]) CHECK(block[lane] == sum[0]);
-                        if (by_columns[lane] != sum[0]) CHECK(by_columns[lane] == sum[0]);
-                        if (plain[lane] != sum[0]) CHECK(plain[lane] == sum[0]);
-                    }
-                }
-            }
+            one_disc_around_blocks<LanesInBlock>(disc, rows, areas, blocks);
+            one_disc_around_blocks<LanesInSmallBlock>(disc, rows, areas, blocks);
         }
     }
 }
@@ -193,15 +201,16 @@ TEST_CASE("sums of doubles one by one are those of all lanes to the last digit")
     std::uniform_int_distribution<int> any_radius(0, grid.max_radius());
     for (int y = 0; y < grid.ny; ++y) {
         for (int x0 = 0; x0 < grid.nx; x0 += kLanes) {
+            const int v = grid.ny - 1 - y;  // of the second disc
             Disc discs[2];
             double lanes[2][kLanes];
             for (int k = 0; k < 2; ++k) {
                 discs[k].set_radius(any_radius(random));
-                rows.disc(discs[k], y, x0, lanes[k]);
+                rows.disc(discs[k], k == 0 ? y : v, x0, lanes[k]);
             }
             for (int x = x0; x + 1 < std::min(x0 + kLanes, grid.nx); ++x) {
                 double sums[2];
-                rows.disc_each<2>({&discs[0], &discs[1]}, y, {x, x + 1}, sums);
+                rows.disc_each<2>({{{&discs[0], y, x}, {&discs[1], v, x + 1}}}, sums);
                 const bool same = sums[0] == lanes[0][x - x0] && sums[1] == lanes[1][x + 1 - x0];
                 if (!same) CHECK(same);
             }
@@ -260,6 +269,7 @@ TEST_CASE("pairs of sums in 16 bits are completed") {
 }
 
 TEST_CASE("rings add to a disc what the next ones have") {
+    using Shape = LanesInSmallBlock;
     std::mt19937 random(3);
     for (const auto& [ny, nx] : {std::pair{1, 1}, {7, 40}, {23, 3}, {20, 21}, {2, 60}}) {
         const Grid grid = make_grid(static_cast<std::size_t>(ny), static_cast<std::size_t>(nx));
@@ -270,20 +280,20 @@ TEST_CASE("rings add to a disc what the next ones have") {
         const AreaSums<std::uint32_t> areas(rows_of(grid, image), 1, Control{}, 16);
         const PixelPairs pairs(grid, 2, Control{}, 0.5, [&](int y, int x) { return 0.5 * image[grid.at(y, x)]; });
         const Rings rings(grid.max_radius() / 2);  // larger ones are made when they are needed
-        for (int y = 0; y < ny; y += LanesInBlock::rows) {
-            for (int x0 = 0; x0 < nx; x0 += LanesInBlock::columns) {
-                BlockLanes by_rows{};
-                BlockLanes by_pairs{};
+        for (int y = 0; y < ny; y += Shape::rows) {
+            for (int x0 = 0; x0 < nx; x0 += Shape::columns) {
+                Shape::Lanes by_rows{};
+                Shape::Lanes by_pairs{};
                 std::int64_t last = -1;
                 const auto compare = [&](std::int64_t square, std::span<const RingOffset> offsets, int radius) {
                     if (square <= last || square < radius * radius) CHECK(square > last);
                     last = square;
-                    add_ring(rows, offsets, radius, y, x0, by_rows);
-                    pairs.add_ring(offsets, radius, y, x0, by_pairs);
+                    add_ring<Shape>(rows, offsets, radius, y, x0, by_rows);
+                    pairs.add_ring<Shape>(offsets, radius, y, x0, by_pairs);
                     Disc disc;
                     disc.set_limit(square);
-                    for (std::size_t lane = 0; lane < LanesInBlock::lanes; ++lane) {
-                        const auto [v, x] = LanesInBlock::pixel(y, x0, lane);
+                    for (std::size_t lane = 0; lane < Shape::lanes; ++lane) {
+                        const auto [v, x] = Shape::pixel(y, x0, lane);
                         if (v >= grid.ny || x >= grid.nx) continue;
                         const double sum = rows.disc_at(disc, v, x);
                         std::uint32_t alone;
