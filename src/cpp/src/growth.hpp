@@ -416,7 +416,7 @@ private:
     Radii radii_;
     LargeVector<std::uint8_t> met_;  // pixels met by the growing bin, one bit each
     std::uint32_t steps_ = 0;        // over all bins
-    FrontedHeap<Item> ready_;
+    LayeredQueue<Item> ready_;
     Heap<Parked<Item>> parked_;
 };
 
