@@ -106,7 +106,7 @@ private:
     bool top_is_free_ = false;
 };
 
-// A priority queue for elements that are mostly popped soon after they are pushed, and no two of which are equal.
+// A priority queue for unequal elements that are mostly popped soon after they are pushed.
 //
 // The smallest elements are kept sorted in front, where they cost a few moves in one or two cache lines. All others lie
 // in layers, unsorted: each element of a layer is smaller than all elements of the layers before it. The last layer is
@@ -200,7 +200,7 @@ private:
 
     std::array<T, kFront> front_;  // descending; no element of a layer is below the first
     std::size_t size_ = 0;
-    std::vector<Layer> layers_;  // descending; the first `depth_` are in use, of which the last is not empty
+    std::vector<Layer> layers_;  // descending; the first `depth_` are in use, and the last of these is not empty
     std::size_t depth_ = 0;
 };
 

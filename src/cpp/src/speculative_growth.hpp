@@ -177,8 +177,8 @@ private:
         PieceSorter sorter;
     };
 
-    // Sets `seed` to the next seed for which matters(seed) is true, in the pieces before `end`; returns false if there
-    // is none.
+    // Sets `seed` to the next seed for which matters(seed) is true, in the pieces before `end`; returns false if no such
+    // seed is left.
     template <class Matters>
     bool next_seed(Cursor& cursor, std::size_t end, const Matters& matters, std::uint32_t& seed) {
         const auto record_matters = [&](Record record) { return matters(static_cast<std::uint32_t>(record)); };
@@ -195,7 +195,7 @@ private:
         return true;
     }
 
-    // Moves the head to the first seed that is not taken; returns false if there is none.
+    // Moves the head to the first free seed; returns false if all are taken.
     bool find_head() {
         const auto is_free = [&](std::uint32_t seed) { return !is_taken(seed); };
         return (head_ != kNoSeed && is_free(head_)) || next_seed(head_cursor_, seeds_.pieces.size(), is_free, head_);

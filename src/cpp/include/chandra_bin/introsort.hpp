@@ -19,7 +19,7 @@ namespace chandra_bin {
 // permutation of GCC's std::sort under that comparison.
 using Record = std::uint64_t;
 
-// Records whose keys are not below those of the pieces before it, and not above those of the pieces after it.
+// Records whose keys lie between those of the pieces before it and those of the pieces after it, or are equal to them.
 struct Piece {
     std::size_t first = 0;
     std::size_t size = 0;
@@ -49,7 +49,7 @@ public:
         return records_;
     }
 
-    // Sets `record` to the next record for which matters(record) is true now; returns false if there is none.
+    // Sets `record` to the next record for which matters(record) is true now; returns false at the end.
     template <class Matters>
     bool next(const Matters& matters, Record& record) {
         for (;;) {
