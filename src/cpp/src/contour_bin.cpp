@@ -34,7 +34,7 @@ class Binner {
 public:
     Binner(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
            const Control& control)
-        : seeds_(sorted_seeds(images, smoothed, options, threads, control)),
+        : seeds_(ordered_seeds(images, smoothed, options, threads, control)),
           field_(images, smoothed, options, threads, control), options_(options), control_(control),
           exact_(differences_exact(field_.grid().size(), smoothed, images.use)) {}
 

@@ -263,13 +263,18 @@ private:
     LargeVector<Cell> cells_;
 };
 
-// Frame pixels in the order in which they may start bins.
-using Seeds = LargeVector<std::uint32_t>;
+// Frame pixels in the order in which they may start bins, except that pieces are still to be sorted by `introsort`.
+struct Seeds {
+    LargeVector<std::uint32_t> pixels;
+    std::vector<Piece> pieces;
+};
+
+constexpr std::size_t kLongestPiece = 4096;  // 512 to 16384 take the same time
 
 // Throws if a used pixel is not finite. It needs 12 bytes a pixel and keeps 4 of them, so it runs before a field is
 // allocated.
-inline Seeds sorted_seeds(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
-                          const Control& control) {
+inline Seeds ordered_seeds(const Images& images, const float* smoothed, const BinningOptions& options, int threads,
+                           const Control& control) {
     const Grid grid = make_grid(images.ny, images.nx);
     const std::uint8_t* const use = images.use;
     const auto ny = static_cast<std::size_t>(grid.ny);
@@ -289,11 +294,13 @@ inline Seeds sorted_seeds(const Images& images, const float* smoothed, const Bin
             records[next++] = std::uint64_t{seed_key(smoothed[i], options)} << 32 | frame_pixel(grid, y, x);
         }
     });
-    introsort(records.data(), records.size(), threads);
-    Seeds seeds(records.size());
+    Seeds seeds;
+    seeds.pieces = introsort_pieces(records.data(), records.size(), kLongestPiece, threads);
+    seeds.pixels.resize(records.size());
     for_rows(grid, threads, control, 0, [&](int y) {
         const auto row = static_cast<std::size_t>(y);
-        for (std::size_t i = first[row]; i < first[row + 1]; ++i) seeds[i] = static_cast<std::uint32_t>(records[i]);
+        for (std::size_t i = first[row]; i < first[row + 1]; ++i)
+            seeds.pixels[i] = static_cast<std::uint32_t>(records[i]);
     });
     return seeds;
 }
@@ -416,7 +423,7 @@ private:
     Radii radii_;
     LargeVector<std::uint8_t> met_;  // pixels met by the growing bin, one bit each
     std::uint32_t steps_ = 0;        // over all bins
-    FrontedHeap<Item> ready_;
+    LayeredQueue<Item> ready_;
     Heap<Parked<Item>> parked_;
 };
 

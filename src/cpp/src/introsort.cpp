@@ -6,16 +6,15 @@
 #include <bit>
 #include <cstddef>
 #include <exception>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include "chandra_bin/thread.hpp"
 
 namespace chandra_bin {
 namespace {
 
-using Record = std::uint64_t;
-
-constexpr std::ptrdiff_t kInsertionSize = 16;    // shorter pieces are left to the insertion sort
 constexpr std::ptrdiff_t kBlock = 128;           // elements compared at once by the branch-free partition
 constexpr std::ptrdiff_t kThreadSize = 1 << 16;  // a shorter piece is too small for a thread
 
@@ -122,53 +121,96 @@ Record* partition(Record* first, Record* last, Record pivot) {
     }
 }
 
+Record* split(Record* first, Record* last) {
+    Record* const middle = first + (last - first) / 2;
+    move_median_to_first(first, first + 1, middle, last - 1);
+    return partition(first + 1, last, *first);
+}
+
 // The pieces on both sides of a cut are independent, and so are the insertion sorts of short pieces: an element never
 // moves past an equal one, and elements of other pieces are not smaller (or not larger). So threads and their order do
 // not affect the result.
-void sort_piece(Record* first, Record* last, int depth, std::atomic<int>& free_threads) {
-    while (last - first > kInsertionSize) {
-        if (depth == 0) {
-            heap_sort(first, last);
-            return;
-        }
-        --depth;
-        Record* const middle = first + (last - first) / 2;
-        move_median_to_first(first, first + 1, middle, last - 1);
-        Record* const cut = partition(first + 1, last, *first);
-        if (last - cut > kThreadSize && cut - first > kThreadSize && free_threads > 0) {
-            if (free_threads.fetch_sub(1) > 0) {
-                try {
-                    const Thread other([=, &free_threads] {
-                        sort_piece(cut, last, depth, free_threads);
-                        ++free_threads;
-                    });
-                    sort_piece(first, cut, depth, free_threads);
-                    ++free_threads;  // while this thread waits for the other
-                } catch (const std::exception&) {
-                    // No thread is available, so this one sorts both pieces.
-                    ++free_threads;
-                    sort_piece(cut, last, depth, free_threads);
-                    last = cut;
-                    continue;
-                }
-                --free_threads;
-                return;
+class Splitter {
+public:
+    Splitter(Record* records, std::size_t longest, int threads)
+        : records_(records), longest_(static_cast<std::ptrdiff_t>(longest)), free_threads_(std::max(threads, 1) - 1) {}
+
+    void run(Record* first, Record* last, int depth) {
+        while (last - first > longest_) {
+            if (depth == 0) {
+                heap_sort(first, last);
+                depth = Piece::kSorted;
+                break;
             }
-            ++free_threads;
+            --depth;
+            Record* const cut = split(first, last);
+            if (last - cut > kThreadSize && cut - first > kThreadSize && free_threads_ > 0) {
+                if (free_threads_.fetch_sub(1) > 0) {
+                    try {
+                        const Thread other([=, this] {
+                            run(cut, last, depth);
+                            ++free_threads_;
+                        });
+                        run(first, cut, depth);
+                        ++free_threads_;  // while this thread waits for the other
+                    } catch (const std::exception&) {
+                        // No thread is available, so this one splits both pieces.
+                        ++free_threads_;
+                        run(cut, last, depth);
+                        last = cut;
+                        continue;
+                    }
+                    --free_threads_;
+                    return;
+                }
+                ++free_threads_;
+            }
+            run(cut, last, depth);
+            last = cut;
         }
-        sort_piece(cut, last, depth, free_threads);
-        last = cut;
+        if (first == last) return;
+        const std::lock_guard lock(mutex_);
+        pieces_.push_back({static_cast<std::size_t>(first - records_), static_cast<std::size_t>(last - first), depth});
     }
-    insertion_sort(first, last);
-}
+
+    std::vector<Piece> pieces() {
+        std::sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) { return a.first < b.first; });
+        return std::move(pieces_);
+    }
+
+private:
+    Record* records_;
+    std::ptrdiff_t longest_;
+    std::atomic<int> free_threads_;
+    std::mutex mutex_;  // guards pieces_
+    std::vector<Piece> pieces_;
+};
 
 }  // namespace
 
-void introsort(Record* records, std::size_t count, int threads) {
-    if (count < 2) return;
-    const int depth = 2 * (static_cast<int>(std::bit_width(count)) - 1);
-    std::atomic<int> free_threads = std::max(threads, 1) - 1;
-    sort_piece(records, records + count, depth, free_threads);
+std::vector<Piece> introsort_pieces(Record* records, std::size_t count, std::size_t longest, int threads) {
+    Splitter splitter(records, longest, threads);
+    splitter.run(records, records + count, 2 * (static_cast<int>(std::bit_width(count)) - 1));
+    return splitter.pieces();
+}
+
+Piece introsort_split(Record* records, Piece& piece) {
+    Record* const first = records + piece.first;
+    Record* const last = first + piece.size;
+    if (piece.depth == 0) {
+        heap_sort(first, last);
+        piece.depth = Piece::kSorted;
+        return {};
+    }
+    const auto size = static_cast<std::size_t>(split(first, last) - first);
+    const Piece second{piece.first + size, piece.size - size, piece.depth - 1};
+    piece = {piece.first, size, piece.depth - 1};
+    return second;
+}
+
+void introsort_short(Record* records, Piece& piece) {
+    insertion_sort(records + piece.first, records + piece.first + piece.size);
+    piece.depth = Piece::kSorted;
 }
 
 }  // namespace chandra_bin

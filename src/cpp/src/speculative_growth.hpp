@@ -16,6 +16,9 @@
 //     abort:       otherwise the growth is dropped; a seed that another bin has taken starts no bin, and a seed that is
 //                  still free grows again at the head, where nothing can change under it
 //
+// Seeds are sorted piece by piece, and only where a free seed is asked for: when the head comes to a piece, bins have
+// taken most of its seeds.
+//
 // Bins and their order do not depend on the number of threads. One mutex guards the list of speculations; only the
 // thread that holds it commits. Labels are read without it while bins grow (they are atomic), so a speculation may see
 // half of a commit: it has then met a pixel that is no longer free, and is aborted later.
@@ -45,9 +48,9 @@ class SpeculativeGrowth {
 public:
     SpeculativeGrowth(const Field& field, const Seeds& seeds, int threads, const Control& control, const Commit& commit)
         : field_(field), seeds_(seeds), control_(control), commit_(commit),
-          threads_(seeds.size() < kWorthThreads ? 1 : std::clamp(threads, 1, kMostThreads)),
+          threads_(seeds.pixels.size() < kWorthThreads ? 1 : std::clamp(threads, 1, kMostThreads)),
           most_speculations_(kSpeculationsEach * static_cast<std::size_t>(threads_)),
-          largest_speculation_(seeds.size() / kLargestShare) {}
+          largest_speculation_(seeds.pixels.size() / kLargestShare) {}
 
     void run() {
         Grower<Item> own(field_);
@@ -78,16 +81,15 @@ private:
     static constexpr int kMostThreads = 8;                 // more threads find no bins far from all others
     static constexpr std::size_t kSpeculationsEach = 4;    // per thread: bins that grow or wait for their commit
     static constexpr std::size_t kLargestShare = 16;       // of all pixels: larger bins meet others, and take memory
-    // How far behind the head seeds are considered, and how many at once while all others wait; farther ones are
-    // overtaken.
+    // How far behind the head seeds are considered; farther ones are overtaken.
     static constexpr std::size_t kLeastLook = 1 << 14;
     static constexpr std::size_t kLookBins = 8;
-    static constexpr std::size_t kLookAtOnce = 1 << 12;
+    static constexpr std::uint32_t kNoSeed = 0;  // a pixel of the border
     static constexpr double kReach = 2;  // of a bin from its seed, in units of the root of its pixels; 1.5 - 3 work
 
-    // A bin that grows or has grown but is not committed; its seed is seeds_[position].
+    // A bin that grows or has grown but is not committed.
     struct Speculation {
-        std::size_t position = 0;
+        std::uint32_t seed = 0;
         bool began_at_head = false;  // no other bin is committed while it grows, so its result is always valid
         bool grown = false;
         Growth growth;
@@ -106,7 +108,7 @@ private:
                     continue;
                 }
                 lock.unlock();
-                const bool whole = grower.grow(pixel(bin->position), bin->growth, [&] { return goes_on(*bin, polls); });
+                const bool whole = grower.grow(bin->seed, bin->growth, [&] { return goes_on(*bin, polls); });
                 lock.lock();
                 if (whole) {
                     bin->grown = true;
@@ -122,19 +124,20 @@ private:
         }
     }
 
-    void poll() const { control_.check(static_cast<double>(committed_pixels_) / static_cast<double>(seeds_.size())); }
+    void poll() const {
+        control_.check(static_cast<double>(committed_pixels_) / static_cast<double>(seeds_.pixels.size()));
+    }
 
     // Returns whether growing is still useful: a speculation is not once its seed is taken, or if it grows too large.
     bool goes_on(const Speculation& bin, bool polls) const {
         if (polls) poll();
         if (stop_) return false;
-        return bin.began_at_head
-               || (bin.growth.members.size() < largest_speculation_ && field_.label(pixel(bin.position)) < 0);
+        return bin.began_at_head || (bin.growth.members.size() < largest_speculation_ && !is_taken(bin.seed));
     }
 
-    // Waits until another thread has news, unless some seeds have not been considered.
+    // Waits until another thread has news.
     void wait(std::unique_lock<std::mutex>& lock, bool polls) {
-        if (!may_speculate() || look_ >= look_end()) changed_.wait_for(lock, std::chrono::milliseconds(20));
+        changed_.wait_for(lock, std::chrono::milliseconds(20));
         lock.unlock();
         if (polls) poll();
         lock.lock();
@@ -148,15 +151,14 @@ private:
     // Advances the head over all seeds that are taken and all that have grown, which are committed or aborted.
     void commit_grown() {
         for (;;) {
-            while (head_ < seeds_.size() && is_taken(head_)) ++head_;
-            if (head_ == seeds_.size()) return stop();
+            if (!find_head()) return stop();
             std::erase_if(speculations_, [&](std::unique_ptr<Speculation>& bin) {
-                const bool aborted = bin->grown && is_taken(bin->position);
+                const bool aborted = bin->grown && is_taken(bin->seed);
                 if (aborted) spare_.push_back(std::move(bin));
                 return aborted;
             });
             const auto bin = std::find_if(speculations_.begin(), speculations_.end(),
-                                          [&](const auto& each) { return each->position == head_; });
+                                          [&](const auto& each) { return each->seed == head_; });
             if (bin == speculations_.end() || !(*bin)->grown) return;
             const Growth& growth = (*bin)->growth;
             if ((*bin)->began_at_head || is_valid(growth)) {
@@ -167,6 +169,36 @@ private:
             spare_.push_back(std::move(*bin));
             speculations_.erase(bin);
         }
+    }
+
+    // Seeds of consecutive pieces in order.
+    struct Cursor {
+        std::size_t entered = 0;  // number of pieces to the one that is read
+        PieceSorter sorter;
+    };
+
+    // Sets `seed` to the next seed for which matters(seed) is true, in the pieces before `end`; returns false if no such
+    // seed is left.
+    template <class Matters>
+    bool next_seed(Cursor& cursor, std::size_t end, const Matters& matters, std::uint32_t& seed) {
+        const auto record_matters = [&](Record record) { return matters(static_cast<std::uint32_t>(record)); };
+        Record record = 0;
+        while (!cursor.sorter.next(record_matters, record)) {
+            if (cursor.entered >= end) return false;
+            const Piece& piece = seeds_.pieces[cursor.entered++];
+            const std::uint32_t* const first = &seeds_.pixels[piece.first];
+            if (std::none_of(first, first + piece.size, matters)) continue;
+            std::transform(first, first + piece.size, cursor.sorter.restart(piece).begin(),
+                           [&](std::uint32_t each) { return std::uint64_t{field_.key(each)} << 32 | each; });
+        }
+        seed = static_cast<std::uint32_t>(record);
+        return true;
+    }
+
+    // Moves the head to the first free seed; returns false if all are taken.
+    bool find_head() {
+        const auto is_free = [&](std::uint32_t seed) { return !is_taken(seed); };
+        return (head_ != kNoSeed && is_free(head_)) || next_seed(head_cursor_, seeds_.pieces.size(), is_free, head_);
     }
 
     // Returns whether the bin would grow the same way now.
@@ -186,46 +218,51 @@ private:
     Speculation* next_to_grow() {
         if (!is_listed(head_)) return begin(head_);
         if (!may_speculate()) return nullptr;
-        look_ = std::max(look_, head_ + 1);
-        for (const std::size_t end = std::min(look_end(), look_ + kLookAtOnce); look_ < end; ++look_) {
-            if (is_likely_seed(pixel(look_))) return begin(look_++);
-        }
-        return nullptr;
+        look_cursor_.entered = std::max(look_cursor_.entered, head_cursor_.entered - 1);
+        std::uint32_t seed = kNoSeed;
+        const auto is_likely = [&](std::uint32_t each) { return is_likely_seed(each); };
+        return next_seed(look_cursor_, look_end(), is_likely, seed) ? begin(seed) : nullptr;
     }
 
     bool worth_speculating() const { return threads_ > 1 && usual_ >= kWorthSpeculation; }
     bool may_speculate() const { return worth_speculating() && speculations_.size() < most_speculations_; }
-    std::size_t look_end() const { return std::min(head_ + std::max(kLeastLook, kLookBins * usual_), seeds_.size()); }
-
-    bool is_listed(std::size_t position) const {
-        return std::any_of(speculations_.begin(), speculations_.end(),
-                           [&](const auto& bin) { return bin->position == position; });
+    // The end of the pieces in which seeds are considered.
+    std::size_t look_end() const {
+        const std::size_t pixels =
+            seeds_.pieces[head_cursor_.entered - 1].first + std::max(kLeastLook, kLookBins * usual_);
+        std::size_t end = std::max(look_cursor_.entered, head_cursor_.entered);
+        while (end < seeds_.pieces.size() && seeds_.pieces[end].first < pixels) ++end;
+        return end;
     }
 
-    Speculation* begin(std::size_t position) {
+    bool is_listed(std::uint32_t seed) const {
+        return std::any_of(speculations_.begin(), speculations_.end(),
+                           [&](const auto& bin) { return bin->seed == seed; });
+    }
+
+    Speculation* begin(std::uint32_t seed) {
         if (spare_.empty()) spare_.push_back(std::make_unique<Speculation>());
         speculations_.push_back(std::move(spare_.back()));
         spare_.pop_back();
-        speculations_.back()->position = position;
-        speculations_.back()->began_at_head = position == head_;
+        speculations_.back()->seed = seed;
+        speculations_.back()->began_at_head = seed == head_;
         speculations_.back()->grown = false;
         return speculations_.back().get();
     }
 
-    // Returns a free pixel far from the growing bins, which usually take nearby pixels.
+    // Returns whether a pixel is free and far from the growing bins, which usually take nearby pixels.
     bool is_likely_seed(std::uint32_t seed) const {
-        if (field_.label(seed) >= 0) return false;
+        if (is_taken(seed)) return false;
         const Place at = field_.place(seed);
         return std::all_of(speculations_.begin(), speculations_.end(), [&](const auto& bin) {
-            const Place other = field_.place(pixel(bin->position));
+            const Place other = field_.place(bin->seed);
             const double dy = at.y - other.y;
             const double dx = at.x - other.x;
             return dy * dy + dx * dx > kReach * kReach * static_cast<double>(usual_);
         });
     }
 
-    std::uint32_t pixel(std::size_t position) const { return seeds_[position]; }
-    bool is_taken(std::size_t position) const { return field_.label(pixel(position)) >= 0; }
+    bool is_taken(std::uint32_t seed) const { return field_.label(seed) >= 0; }
 
     const Field& field_;
     const Seeds& seeds_;
@@ -238,9 +275,10 @@ private:
     std::atomic<std::size_t> committed_pixels_{0};
     std::mutex mutex_;  // guards all members below, and calls of commit_
     std::condition_variable changed_;
-    std::size_t head_ = 0;   // all seeds before it are taken
-    std::size_t look_ = 0;   // all seeds before it are taken, listed, or unlikely
-    std::size_t usual_ = 0;  // pixels of the last committed bin that reached the threshold
+    std::uint32_t head_ = kNoSeed;  // all seeds before it are taken
+    Cursor head_cursor_;            // behind the head
+    Cursor look_cursor_;            // all seeds before it are taken, listed, or unlikely
+    std::size_t usual_ = 0;         // pixels of the last committed bin that reached the threshold
     std::vector<std::unique_ptr<Speculation>> speculations_;
     std::vector<std::unique_ptr<Speculation>> spare_;
     std::exception_ptr error_;

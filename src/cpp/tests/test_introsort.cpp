@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -12,30 +13,54 @@
 
 namespace {
 
-using Records = std::vector<std::uint64_t>;
+using chandra_bin::Piece;
+using chandra_bin::Record;
+using Records = std::vector<Record>;
 
-Records sorted(Records records, int threads) {
-    chandra_bin::introsort(records.data(), records.size(), threads);
-    return records;
+// The records that matter, in order; take(record) is called for each.
+template <class Matters, class Take>
+Records sorted(Records records, std::size_t longest, int threads, const Matters& matters, const Take& take) {
+    const std::vector<Piece> pieces = chandra_bin::introsort_pieces(records.data(), records.size(), longest, threads);
+    Records result;
+    chandra_bin::PieceSorter sorter;
+    std::size_t end = 0;
+    for (const Piece& piece : pieces) {
+        REQUIRE(piece.first == end);
+        REQUIRE((piece.size <= longest || piece.depth == Piece::kSorted));
+        end += piece.size;
+        const Record* const first = records.data() + piece.first;
+        std::copy(first, first + piece.size, sorter.restart(piece).begin());
+        for (Record record = 0; sorter.next(matters, record);) {
+            result.push_back(record);
+            take(record);
+        }
+    }
+    REQUIRE(end == records.size());
+    return result;
 }
 
-bool same_as_std_sort(const Records& records, int threads) {
-    const Records ours = sorted(records, threads);
+Records sorted(const Records& records, std::size_t longest, int threads) {
+    return sorted(records, longest, threads, [](Record) { return true; }, [](Record) {});
+}
+
+bool same_as_std_sort(const Records& records, std::size_t longest, int threads) {
+    const Records ours = sorted(records, longest, threads);
 #ifdef __GLIBCXX__
     Records theirs = records;
     std::sort(theirs.begin(), theirs.end(), [](auto a, auto b) { return (a >> 32) < (b >> 32); });
 #else
-    const Records theirs = sorted(records, 1);
+    const Records theirs = sorted(records, 16, 1);
 #endif
     return ours == theirs;
 }
 
 void check(const Records& records, const char* what) {
     for (const int threads : {1, 2, 5}) {
+        const std::size_t longest = threads == 1 ? 16 : threads == 2 ? 100 : 4096;
         CAPTURE(what);
         CAPTURE(records.size());
         CAPTURE(threads);
-        CHECK(same_as_std_sort(records, threads));
+        CHECK(same_as_std_sort(records, longest, threads));
     }
 }
 
@@ -54,7 +79,7 @@ TEST_CASE("ties are left where GCC's std::sort leaves them") {
     std::mt19937_64 random(7);
     std::uint64_t sum = 0xcbf29ce484222325;  // FNV-1a, of whole records
     const auto check_and_add = [&](const Records& records, const char* what) {
-        for (const std::uint64_t record : sorted(records, 1)) sum = (sum ^ record) * 0x100000001b3;
+        for (const std::uint64_t record : sorted(records, 4096, 1)) sum = (sum ^ record) * 0x100000001b3;
         check(records, what);
     };
     std::vector<std::size_t> sizes(70);
@@ -71,6 +96,37 @@ TEST_CASE("ties are left where GCC's std::sort leaves them") {
         check_and_add(with_keys(size, [](std::size_t i) { return i % 7; }), "saw");
     }
     CHECK(sum == 0x79702ba6066738d3);
+}
+
+TEST_CASE("records that do not matter are left out, and the others stay in order") {
+    std::mt19937_64 random(8);
+    for (const std::uint32_t kinds : {1u, 17u, 1000u, 0xffffffffu}) {
+        const Records records = with_keys(20000, [&](std::size_t) { return random() % kinds; });
+        const Records all = sorted(records, 16, 1);
+        for (const std::uint64_t share : {2u, 100u, 5000u, 30000u}) {
+            CAPTURE(kinds);
+            CAPTURE(share);
+            const auto matters = [&](Record record) { return static_cast<std::uint32_t>(record) % share == 1; };
+            Records expected;
+            std::copy_if(all.begin(), all.end(), std::back_inserter(expected), matters);
+            CHECK(sorted(records, 4096, 2, matters, [](Record) {}) == expected);
+        }
+        // Each record takes those of nearby payloads, as a bin takes the pixels around its seed.
+        std::vector<bool> taken(records.size());
+        const auto is_free = [&](Record record) { return !taken[static_cast<std::uint32_t>(record)]; };
+        const auto take_around = [&](Record record) {
+            const std::uint32_t i = static_cast<std::uint32_t>(record) / 50 * 50;
+            for (std::uint32_t k = i; k < i + 50; ++k) taken[k] = true;
+        };
+        Records expected;
+        for (const Record record : all) {
+            if (!is_free(record)) continue;
+            expected.push_back(record);
+            take_around(record);
+        }
+        taken.assign(records.size(), false);
+        CHECK(sorted(records, 4096, 2, is_free, take_around) == expected);
+    }
 }
 
 // It drives quicksort to its depth limit, and so to the heap sort.
