@@ -283,7 +283,7 @@ def test_any_matrix_comes_back(seed, first, full):
     draw = np.random.default_rng(seed)
     energies, channels = draw.integers(1, 9), draw.integers(1, 12)
     matrix = draw.random((energies, channels)) / channels * (draw.random((energies, channels)) < draw.random())
-    matrix[-1, 0] = 0.5  # at least one element is above 0
+    matrix[-1, 0] = 1 / channels  # at least one element is above 0, and no row sums to more than 1
     row, place = np.nonzero(matrix)
     edges, bounds = np.arange(8.0, energies + 9), np.arange(channels + 1.0)
     offsets = np.searchsorted(row, np.arange(energies + 1))
