@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from chandra_bin.errors import InputError
 
-# The parameter M_MMAP_THRESHOLD of glibc's mallopt, and the number of bytes from which numpy asks for huge pages.
+# The parameter M_MMAP_THRESHOLD of glibc's mallopt, and the least number of bytes for which numpy asks for huge pages.
 _MMAP_THRESHOLD, _LARGE_ARRAY = -3, 4 << 20
 
 
