@@ -239,18 +239,24 @@ def growth(entries: Iterable[Entry]) -> tuple[str, list[Entry]]:
 
 def draw_growth(file: Path, series: Sequence[Entry]) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = max(-(-len(series) // 3), 1)
     figure = Figure(figsize=(7.5, 2.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, 3, squeeze=False).flat
-    for panel, run in zip(panels, series, strict=False):
+    panels = list(figure.subplots(rows, 3, squeeze=False).flat)
+    for run, panel in zip(series, panels, strict=False):
         fitted = [run["factor"] * value ** run["exponent"] for value in run["x"]]
         panel.plot(run["x"], fitted, color="#c8541b", lw=1.2, label=f"{run['exponent']:.2f} ± {run['error']:.2f}")
         panel.plot(run["x"], run["stated"], "--", color="0.45", lw=1, label=" + ".join(LAWS[run["kernel"]]))
         panel.plot(run["x"], run["s"], "o", ms=4, color="#1f5fa8")
         panel.set(xscale="log", yscale="log", title=run["kernel"], xlabel=run["against"], ylabel="CPU seconds")
         panel.legend(fontsize=7, frameon=False)
-    for panel in panels:
+        for axis, values in ((panel.xaxis, run["x"]), (panel.yaxis, run["s"])):
+            is_short = max(values) < 30 * min(values)  # an axis that may have one power of ten
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_short else (1,)))
+            axis.set_minor_formatter(NullFormatter())
+            axis.set_tick_params(labelsize=7)
+    for panel in panels[len(series):]:
         panel.set_visible(False)
     figure.savefig(file, dpi=110)
 
