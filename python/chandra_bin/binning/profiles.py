@@ -42,13 +42,15 @@ def radial_profile(counts: NDArray[Any], centre: tuple[float, float], *, exposur
     background : number (ny, nx), optional
         Background counts per pixel; NaN counts as 0.
     ratio : number, or numbers (ny, nx)
-        Factor that scales ``background`` to ``counts``.
+        Factor that scales ``background`` to ``counts``; NaN counts as 0.
     use : bool (ny, nx), optional
         True in pixels to use. Default: all.
     annuli : int
-        Largest number of annuli. Radii are spaced logarithmically; annuli without pixels are skipped.
+        Largest number of annuli, 2 or more. Radii are spaced logarithmically; annuli without pixels are skipped.
     """
-    inside = np.isfinite(counts) if use is None else np.isfinite(counts) & use
+    inside = np.isfinite(counts)
+    if use is not None:
+        inside &= use
     if exposure is not None:
         inside &= exposure > 0  # False for NaN
     squares = [(np.arange(side) - middle) ** 2 for side, middle in zip(counts.shape, centre[::-1], strict=True)]
@@ -66,7 +68,7 @@ def radial_profile(counts: NDArray[Any], centre: tuple[float, float], *, exposur
         weight += np.bincount(number, None if exposure is None else exposure[rows][used], annuli)
         seen += np.bincount(number, counts[rows][used], annuli)
         if background is not None:
-            scale = ratio[rows][used]
+            scale = ratio[rows][used].astype(np.float64)
             behind = np.nan_to_num(background[rows][used] * scale)
             expected += np.bincount(number, behind, annuli)
             noise += np.bincount(number, np.nan_to_num(behind * scale), annuli)

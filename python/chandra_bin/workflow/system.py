@@ -27,7 +27,7 @@ def return_freed_arrays() -> None:
     """Let the C library (glibc) return the memory of large arrays to the system as soon as they are freed.
 
     Without this it keeps arrays of up to 32 MB for later ones of the process, and what it keeps adds to the peak of the
-    next task. Repeated calls change nothing.
+    next task. The setting holds for the whole process; repeated calls change nothing.
     """
     import ctypes
 

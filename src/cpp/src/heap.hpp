@@ -171,26 +171,38 @@ private:
         --depth_;
     }
 
-    // Moves the elements of the last layer that are smaller than the median of three to a new layer.
+    // Moves the smaller elements of the last layer to a new layer: those below the median of three, or the smaller half
+    // where that pivot would split off less than an eighth. So layers hold O(n) elements, and n of them take O(n log n).
     void split() {
         add_layer();
         std::vector<T>& from = layers_[depth_ - 2].items;
         std::vector<T>& to = layers_[depth_ - 1].items;
         const std::size_t size = from.size();
-        const T pivot = median(from[0], from[size / 2], from[size - 1]);
-        to.resize(size);
-        std::size_t kept = 0;
-        std::size_t moved = 0;
-        for (std::size_t i = 0; i < size; ++i) {
-            const T item = from[i];
-            const auto smaller = static_cast<std::size_t>(item < pivot);
-            from[kept] = item;
-            to[moved] = item;
-            moved += smaller;
-            kept += 1 - smaller;
+        T pivot = median(from[0], from[size / 2], from[size - 1]);
+        std::size_t smaller = 0;
+        for (const T& item : from) smaller += static_cast<std::size_t>(item < pivot);
+        if (std::min(smaller, size - smaller) < size / 8) {
+            smaller = size / 2;
+            const auto half = from.begin() + static_cast<std::ptrdiff_t>(smaller);
+            std::nth_element(from.begin(), half, from.end());
+            pivot = *half;
+            to.assign(from.begin(), half);
+            from.erase(from.begin(), half);
+        } else {
+            to.resize(smaller + 1);  // the last one is overwritten by each element that is not smaller
+            std::size_t kept = 0;
+            std::size_t moved = 0;
+            for (std::size_t i = 0; i < size; ++i) {
+                const T item = from[i];
+                const auto is_smaller = static_cast<std::size_t>(item < pivot);
+                from[kept] = item;
+                to[moved] = item;
+                moved += is_smaller;
+                kept += 1 - is_smaller;
+            }
+            from.resize(kept);
+            to.resize(smaller);
         }
-        from.resize(kept);
-        to.resize(moved);
         layers_[depth_ - 1].end = pivot;
     }
 

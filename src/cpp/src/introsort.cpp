@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -140,19 +141,24 @@ public:
             if (depth == 0) {
                 heap_sort(first, last);
                 depth = Piece::kSorted;
+                for (; last - first > longest_; first += longest_) add(first, first + longest_, depth);
                 break;
             }
             --depth;
             Record* const cut = split(first, last);
             if (last - cut > kThreadSize && cut - first > kThreadSize && free_threads_ > 0) {
                 if (free_threads_.fetch_sub(1) > 0) {
+                    std::exception_ptr failed;
+                    std::optional<Thread> other;
                     try {
-                        const Thread other([=, this] {
-                            run(cut, last, depth);
+                        other.emplace([=, this, &failed] {
+                            try {
+                                run(cut, last, depth);
+                            } catch (...) {
+                                failed = std::current_exception();
+                            }
                             ++free_threads_;
                         });
-                        run(first, cut, depth);
-                        ++free_threads_;  // while this thread waits for the other
                     } catch (const std::exception&) {
                         // No thread is available, so this one splits both pieces.
                         ++free_threads_;
@@ -160,6 +166,10 @@ public:
                         last = cut;
                         continue;
                     }
+                    run(first, cut, depth);
+                    ++free_threads_;  // while this thread waits for the other
+                    other.reset();
+                    if (failed) std::rethrow_exception(failed);
                     --free_threads_;
                     return;
                 }
@@ -168,9 +178,7 @@ public:
             run(cut, last, depth);
             last = cut;
         }
-        if (first == last) return;
-        const std::lock_guard lock(mutex_);
-        pieces_.push_back({static_cast<std::size_t>(first - records_), static_cast<std::size_t>(last - first), depth});
+        if (first != last) add(first, last, depth);
     }
 
     std::vector<Piece> pieces() {
@@ -179,6 +187,11 @@ public:
     }
 
 private:
+    void add(Record* first, Record* last, int depth) {
+        const std::lock_guard lock(mutex_);
+        pieces_.push_back({static_cast<std::size_t>(first - records_), static_cast<std::size_t>(last - first), depth});
+    }
+
     Record* records_;
     std::ptrdiff_t longest_;
     std::atomic<int> free_threads_;

@@ -135,9 +135,10 @@ private:
         return bin.began_at_head || (bin.growth.members.size() < largest_speculation_ && !is_taken(bin.seed));
     }
 
-    // Waits until another thread has news.
+    // Waits until another thread has news, unless some pieces have not been considered.
     void wait(std::unique_lock<std::mutex>& lock, bool polls) {
-        changed_.wait_for(lock, std::chrono::milliseconds(20));
+        if (!may_speculate() || look_cursor_.entered >= look_end())
+            changed_.wait_for(lock, std::chrono::milliseconds(20));
         lock.unlock();
         if (polls) poll();
         lock.lock();
@@ -221,7 +222,9 @@ private:
         look_cursor_.entered = std::max(look_cursor_.entered, head_cursor_.entered - 1);
         std::uint32_t seed = kNoSeed;
         const auto is_likely = [&](std::uint32_t each) { return is_likely_seed(each); };
-        return next_seed(look_cursor_, look_end(), is_likely, seed) ? begin(seed) : nullptr;
+        // One piece at a time, as all others wait.
+        const std::size_t end = std::min(look_cursor_.entered + 1, look_end());
+        return next_seed(look_cursor_, end, is_likely, seed) ? begin(seed) : nullptr;
     }
 
     bool worth_speculating() const { return threads_ > 1 && usual_ >= kWorthSpeculation; }

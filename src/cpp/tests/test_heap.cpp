@@ -38,7 +38,34 @@ void pops_the_least(std::int64_t drift) {
     }
 }
 
+// A number that counts how often two of its kind are compared.
+struct Counted {
+    int value = 0;
+    static inline std::int64_t comparisons = 0;
+    bool operator<(const Counted& other) const {
+        ++comparisons;
+        return value < other.value;
+    }
+};
+
 }  // namespace
+
+TEST_CASE("a queue takes n log n comparisons, whatever the order of its elements") {
+    constexpr int n = 20'000;
+    for (const int shape : {-1, 1}) {  // of the values against the order: a valley, a hill
+        CAPTURE(shape);
+        LayeredQueue<Counted> queue;
+        for (int i = -100; i < 0; ++i) queue.push({i - 10 * n});  // these fill the front
+        for (int i = 0; i < n; ++i) queue.push({shape * (i < n / 2 ? 2 * i : 2 * (n - 1 - i) + 1)});
+        Counted::comparisons = 0;
+        int last = -20 * n;
+        for (; !queue.empty(); queue.pop()) {
+            REQUIRE(queue.top().value > last);
+            last = queue.top().value;
+        }
+        CHECK(Counted::comparisons < 60 * n);  // log2 n is 14; n^2 / 4 is 5000 n
+    }
+}
 
 TEST_CASE("queues pop the least element") {
     for (const int drift : {-1, 0, 1}) {
