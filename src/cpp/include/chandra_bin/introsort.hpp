@@ -1,4 +1,4 @@
-// A sort with the same order of ties as in contbin, which sorts no more than is asked for.
+// A sort with the same order of ties as in contbin, which sorts only the pieces that are needed.
 //
 // contbin orders its pixels with GCC's std::sort. Smoothed values are often equal, so the order in which that sort
 // leaves equal elements decides which pixel starts a bin. Other standard libraries give other orders. This is the
