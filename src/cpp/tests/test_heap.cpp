@@ -63,7 +63,7 @@ TEST_CASE("a queue takes n log n comparisons, whatever the order of its elements
             REQUIRE(queue.top().value > last);
             last = queue.top().value;
         }
-        CHECK(Counted::comparisons < 60 * n);  // log2 n is 14; n^2 / 4 is 5000 n
+        CHECK(Counted::comparisons < 200 * n);  // 60 n with the median of libstdc++ or libc++; n^2 / 4 is 5000 n
     }
 }
 
