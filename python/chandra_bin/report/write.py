@@ -175,14 +175,14 @@ class _Page:
         counts = self.gallery.image(
             layout.image, "merged_counts", "merged counts", "Step 4: counts of all observations without flares, with "
             "the regions of step 6", regions=regions, exposure=layout.expmap, smooth=True)
-        expmap = self.gallery.image(layout.expmap, "exposure", "exposure", "Step 4: exposure map", label="Exposure"
-                                     f"{self._unit(layout.expmap)}", colours="cividis", logarithmic=False)
-        flux = self.gallery.image(layout.flux, "flux", "flux", "Step 4: counts over exposure", exposure=layout.expmap,
-                                   label=f"Flux per pixel{self._unit(layout.flux)}", smooth=True)
         facts: dict[str, str] = {}
         if (image := self.folder.image(layout.image)) is not None:
             facts["Merged counts"] = text(float(np.nansum(image.data)))
             facts["Merged image"] = f"{image.data.shape[1]} x {image.data.shape[0]} pixels"
+        expmap = self.gallery.image(layout.expmap, "exposure", "exposure", "Step 4: exposure map", label="Exposure"
+                                     f"{self._unit(layout.expmap)}", colours="cividis", logarithmic=False)
+        flux = self.gallery.image(layout.flux, "flux", "flux", "Step 4: counts over exposure", exposure=layout.expmap,
+                                   label=f"Flux per pixel{self._unit(layout.flux)}", smooth=True)
         return {"pictures": [each for each in (counts, expmap, flux, self._cropped()) if each], "missing": [
             self.folder.missing(path) for path in (layout.image, layout.expmap, layout.flux, layout.final_image)
             if not path.exists()], "facts": facts}

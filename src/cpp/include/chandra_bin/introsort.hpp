@@ -27,7 +27,7 @@ struct Piece {
     static constexpr int kSorted = -1;
 };
 
-// Splits the records into pieces of at most `longest` (16 or more) and sorted ones, in place, for any number of
+// Splits the records into pieces of at most `longest` (16 or more), some of them sorted, in place, for any number of
 // threads. Cost: n log(n / longest).
 std::vector<Piece> introsort_pieces(Record* records, std::size_t count, std::size_t longest, int threads);
 
